@@ -1,0 +1,29 @@
+"""minddpm: denoising diffusion, small enough to read in an evening.
+
+The package that the notebooks of the course import. Layers, from the floor up:
+`schedule`, `nets`, `data`, `metrics`; `ddpm`, `oracle`; `samplers`, `train`. What only
+the notebooks need (plots, exercise checks, explorers) is in `minddpm.course`, which
+`import minddpm` does not load.
+"""
+
+from minddpm.ddpm import DDPM
+from minddpm.nets import MLP, UNet
+from minddpm.samplers import Step, ancestral, ddim, sample
+from minddpm.schedule import Schedule, ddpm_schedules
+from minddpm.train import EMA, History, TrainConfig, default_device
+
+__all__ = [
+    "DDPM",
+    "EMA",
+    "History",
+    "MLP",
+    "Schedule",
+    "Step",
+    "TrainConfig",
+    "UNet",
+    "ancestral",
+    "ddim",
+    "ddpm_schedules",
+    "default_device",
+    "sample",
+]

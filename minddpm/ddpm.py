@@ -1,0 +1,449 @@
+"""The diffusion model: the forward process q, the loss, and one reverse step p.
+
+Equation numbers are those of DDPM (Ho, Jain & Abbeel 2020, arXiv 2006.11239) and of
+CFG (Ho & Salimans 2022, arXiv 2207.12598).
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from minddpm import _validate
+from minddpm.schedule import Schedule, short_names
+
+Times: TypeAlias = int | Tensor  # one time for all samples, or (B,) int64
+Rng: TypeAlias = torch.Generator | None  # None is PyTorch's global generator
+
+
+def randn(shape: torch.Size, like: Tensor, generator: Rng) -> Tensor:
+    """Draw standard normal noise where the generator lives, then move it to `like`.
+
+    Args:
+        shape: shape of the result.
+        like: gives dtype and device.
+        generator: source of randomness; None is PyTorch's global one.
+
+    Returns:
+        Noise of that shape, with the dtype and the device of `like`.
+    """
+    device = like.device if generator is None else generator.device
+    noise = torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
+    return noise.to(like.device)
+
+
+class DDPM(nn.Module):
+    """A denoising diffusion model around a network that predicts noise [DDPM].
+
+    Shapes: B samples of any shape D, points (B, 2) or pictures (B, C, H, W), about in
+    [−1, 1]. Times `t` are an int or a (B,) int64 tensor in 1…n_T; labels `c` are (B,)
+    int64. The tables of the schedule are buffers under the names of `Schedule`
+    (`betas`, `alpha_bars`, …) and of `ddpm_schedules` (`sqrtab`, `sqrtmab`, …), each
+    (n_T+1,) with entry 0 for "no noise".
+
+    Args:
+        nn_model: any module called as `nn_model(x_t, c, t, context_mask) -> eps_hat`
+            with t in (0, 1] of shape (B,), c (B,) int64 and context_mask (B,) float, in
+            which 1 means that the label is dropped. Its attribute `n_classes`, where it
+            has one, says which labels exist.
+        betas: (β_1, β_T) of the linear schedule.
+        n_T: number of steps T.
+        device: where to move the model; None leaves it where `nn_model` is.
+        drop_prob: probability in [0, 1] with which `forward` drops a label.
+        schedule: any other schedule, in place of `betas` and `n_T`.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if an argument is out of range, or `schedule` is given together with
+            `betas` or another `n_T`.
+
+    >>> from minddpm import MLP
+    >>> ddpm = DDPM(MLP(dim=2, n_classes=3), betas=(1e-4, 0.02), n_T=1000)
+    >>> loss = ddpm(torch.zeros(5, 2), torch.tensor([0, 1, 2, 0, 1]))
+    >>> loss.shape
+    torch.Size([])
+    """
+
+    def __init__(
+        self,
+        nn_model: nn.Module,
+        betas: tuple[float, float] = (1e-4, 0.02),
+        n_T: int = 1000,
+        device: torch.device | str | None = None,
+        drop_prob: float = 0.1,
+        *,
+        schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(nn_model, nn.Module):
+            raise TypeError(
+                f"nn_model must be a torch.nn.Module, got {type(nn_model).__name__}"
+            )
+        n_T = _validate.integer("n_T", n_T, 1)
+        if schedule is None:
+            if not isinstance(betas, tuple | list) or len(betas) != 2:
+                raise ValueError(
+                    f"betas must be the pair (beta_1, beta_T), got {betas!r}; for a "
+                    "table of betas pass schedule=Schedule.from_betas(…)"
+                )
+            schedule = Schedule.linear(n_T, *betas)
+        elif not isinstance(schedule, Schedule):
+            raise TypeError(
+                f"schedule must be a Schedule, got {type(schedule).__name__}; "
+                "Schedule.from_betas(…) makes one from a table"
+            )
+        elif tuple(betas) != (1e-4, 0.02) or n_T not in (1000, schedule.T):
+            raise ValueError(
+                f"schedule ({schedule}) replaces betas and n_T; got betas = {betas} "
+                f"and n_T = {n_T} as well: leave them out"
+            )
+        self.nn_model = nn_model
+        self.schedule = schedule
+        self.n_T = schedule.T
+        self.drop_prob = _validate.real("drop_prob", drop_prob, 0.0, 1.0)
+        for name, table in (schedule.tables() | short_names(schedule)).items():
+            self.register_buffer(name, table.clone())
+        if device is None:
+            device = next((p.device for p in nn_model.parameters()), "cpu")
+        self.to(device)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the tables are on."""
+        return self.betas.device
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes that the network knows; 0 for an unlabelled one."""
+        return int(getattr(self.nn_model, "n_classes", 0) or 0)
+
+    # --- the forward process q -------------------------------------------------------
+
+    def q_step(
+        self, x_s: Tensor, t: Times, eps: Tensor | None = None, *, generator: Rng = None
+    ) -> Tensor:
+        """Take one forward step, from x_{t−1} to x_t [DDPM eq. 2].
+
+        x_t = √(1−β_t) x_{t−1} + √β_t ε
+
+        Args:
+            x_s: x_{t−1}, (B, *D) float.
+            t: the time of the result, 1…n_T, int or (B,) int64.
+            eps: the noise ε, of x_s's shape; None draws it.
+            generator: source of the noise.
+
+        Returns:
+            x_t, (B, *D).
+
+        Raises:
+            TypeError: if a dtype is wrong.
+            ValueError: if a shape is wrong or t is out of range.
+        """
+        eps = self._noise(eps, x_s, generator)
+        at = self._at(t, x_s)
+        return at(self.alphas).sqrt() * x_s + at(self.betas).sqrt() * eps
+
+    def q_sample(
+        self, x0: Tensor, t: Times, eps: Tensor | None = None, *, generator: Rng = None
+    ) -> Tensor:
+        """Jump from x_0 to x_t at once [DDPM eq. 4].
+
+        x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε
+
+        Args:
+            x0: clean samples, (B, *D) float.
+            t: the time of the result, 1…n_T, int or (B,) int64.
+            eps: the noise ε, of x0's shape; None draws it.
+            generator: source of the noise.
+
+        Returns:
+            x_t, (B, *D).
+
+        Raises:
+            TypeError: if a dtype is wrong.
+            ValueError: if a shape is wrong or t is out of range.
+
+        >>> from minddpm import MLP
+        >>> ddpm = DDPM(MLP(dim=2), n_T=1000)
+        >>> ddpm.q_sample(torch.ones(1, 2), 1000, eps=torch.zeros(1, 2))
+        tensor([[0.0064, 0.0064]])
+        """
+        eps = self._noise(eps, x0, generator)
+        at = self._at(t, x0)
+        return at(self.sqrtab) * x0 + at(self.sqrtmab) * eps
+
+    def q_posterior(self, x0: Tensor, x_t: Tensor, t: Times) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of q(x_{t−1} | x_t, x_0) [DDPM eq. 6 and 7].
+
+        μ̃ = √ᾱ_{t−1} β_t / (1−ᾱ_t) · x_0 + √α_t (1−ᾱ_{t−1}) / (1−ᾱ_t) · x_t
+        β̃ = (1−ᾱ_{t−1}) / (1−ᾱ_t) · β_t
+
+        Args:
+            x0: clean samples, (B, *D) float.
+            x_t: noisy samples at time t, (B, *D).
+            t: 1…n_T, int or (B,) int64.
+
+        Returns:
+            The mean μ̃, (B, *D), and the variance β̃, (B, 1, …). At t = 1 they are x_0
+            and 0.
+
+        Raises:
+            TypeError: if a dtype is wrong.
+            ValueError: if a shape is wrong or t is out of range.
+        """
+        _validate.floats("x0", x0, tuple(x_t.shape))
+        at, before = self._at(t, x_t), self._at(t, x_t, shift=-1)
+        one_minus = at(self.sqrtmab) ** 2
+        of_x0 = before(self.sqrtab) * at(self.betas) / one_minus
+        of_x_t = at(self.alphas).sqrt() * before(self.sqrtmab) ** 2 / one_minus
+        return of_x0 * x0 + of_x_t * x_t, at(self.posterior_variances)
+
+    # --- the loss --------------------------------------------------------------------
+
+    def forward(
+        self, x: Tensor, c: Tensor | None = None, *, generator: Rng = None
+    ) -> Tensor:
+        """Return the training loss of a batch [DDPM Algorithm 1, eq. 14].
+
+        Draws, in this order: t uniform on 1…n_T inclusive, ε standard normal, and a
+        context mask in which each label is dropped (1) with probability drop_prob.
+
+        Args:
+            x: clean samples x_0, (B, *D) float.
+            c: labels, (B,) int64; None trains without labels.
+            generator: source of the three draws.
+
+        Returns:
+            The mean of (ε − ε_θ(x_t, t))² over samples and dimensions, a scalar.
+
+        Raises:
+            TypeError: if a dtype is wrong.
+            ValueError: if a shape is wrong or a label is out of range.
+        """
+        n = len(_validate.floats("x", x))
+        where = x.device if generator is None else generator.device
+        t = torch.randint(1, self.n_T + 1, (n,), generator=generator, device=where)
+        eps = randn(x.shape, x, generator)
+        drop = torch.full((n,), self.drop_prob, device=where)
+        mask = torch.bernoulli(drop, generator=generator).to(x.device)
+        return self.losses(x, t.to(x.device), c, eps=eps, context_mask=mask).mean()
+
+    def losses(
+        self,
+        x0: Tensor,
+        t: Times,
+        c: Tensor | None = None,
+        *,
+        eps: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        generator: Rng = None,
+    ) -> Tensor:
+        """Return each sample's loss at chosen times [DDPM eq. 14].
+
+        Args:
+            x0: clean samples, (B, *D) float.
+            t: 1…n_T, int or (B,) int64.
+            c: labels, (B,) int64; None hides them all.
+            eps: the noise ε, of x0's shape; None draws it.
+            context_mask: (B,) float, 1 = dropped; None keeps every label.
+            generator: source of the noise.
+
+        Returns:
+            The mean of (ε − ε_θ(x_t, t))² over the dimensions of each sample, (B,).
+
+        Raises:
+            TypeError: if a dtype is wrong.
+            ValueError: if a shape is wrong, t or a label is out of range, or there is
+                no sample.
+        """
+        eps = self._noise(eps, x0, generator)
+        x_t = self.q_sample(x0, t, eps)
+        eps_hat = self._network(x_t, t, c, context_mask)
+        return (eps - eps_hat).square().flatten(1).mean(dim=1)
+
+    # --- the reverse process p -------------------------------------------------------
+
+    def predict_eps(
+        self, x_t: Tensor, t: Times, c: Tensor | None = None, w: float = 0.0
+    ) -> Tensor:
+        """Predict the noise in x_t, guided towards the labels [CFG eq. 6].
+
+        ε̃ = (1 + w) ε_θ(x_t, t, c) − w ε_θ(x_t, t, no label)
+
+        Args:
+            x_t: noisy samples, (B, *D) float.
+            t: 1…n_T, int or (B,) int64.
+            c: labels, (B,) int64; None predicts without labels.
+            w: guidance weight; 0 is the plain conditional prediction, −1 the
+                unconditional one. Any other than 0 doubles the batch.
+
+        Returns:
+            The predicted noise, (B, *D).
+
+        Raises:
+            TypeError: if a dtype is wrong.
+            ValueError: if a shape is wrong, t or a label is out of range, or w is not 0
+                without labels.
+        """
+        w = _validate.real("w", w, -math.inf, math.inf)
+        if w == 0:
+            return self._network(x_t, t, c)
+        if c is None:
+            raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
+        n = len(x_t)
+        t = _validate.times(t, n, self.n_T, device=x_t.device)
+        hidden = torch.cat([torch.zeros(n), torch.ones(n)]).to(x_t)
+        with_label, without = self._network(
+            torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([c, c]), hidden
+        ).chunk(2)
+        return (1 + w) * with_label - w * without
+
+    def predict_x0(self, x_t: Tensor, t: Times, eps_hat: Tensor) -> Tensor:
+        """Turn a prediction of the noise into one of x_0 [DDPM eq. 15].
+
+        x̂_0 = (x_t − √(1−ᾱ_t) ε_θ) / √ᾱ_t
+
+        Args:
+            x_t: noisy samples, (B, *D) float.
+            t: 1…n_T, int or (B,) int64.
+            eps_hat: predicted noise, of x_t's shape.
+
+        Returns:
+            x̂_0, (B, *D).
+
+        Raises:
+            TypeError: if a dtype is wrong.
+            ValueError: if a shape is wrong or t is out of range.
+        """
+        _validate.floats("eps_hat", eps_hat, tuple(x_t.shape))
+        at = self._at(t, x_t)
+        return (x_t - at(self.sqrtmab) * eps_hat) / at(self.sqrtab)
+
+    @torch.no_grad()
+    def p_step(
+        self,
+        x_t: Tensor,
+        t: int,
+        c: Tensor | None = None,
+        *,
+        w: float = 0.0,
+        variance: str = "posterior",
+        clip_x0: float | None = None,
+        generator: Rng = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Take one reverse step, from x_t to x_{t−1} [DDPM Algorithm 2, eq. 7 and 11].
+
+        x_{t−1} = μ̃(x̂_0, x_t) + σ_t z, with no noise at the last step, t = 1.
+
+        Args:
+            x_t: noisy samples, (B, *D) float.
+            t: the time of x_t, an int in 1…n_T.
+            c: labels, (B,) int64, or None.
+            w: guidance weight, as in `predict_eps`.
+            variance: σ_t² is "posterior" (β̃_t) or "beta" (β_t).
+            clip_x0: clamp x̂_0 (not x_t) to [−clip_x0, clip_x0]; None does not.
+            generator: source of the noise z, drawn once unless t = 1.
+
+        Returns:
+            x_{t−1} and x̂_0, both (B, *D).
+
+        Raises:
+            TypeError: if a dtype is wrong or t is no int.
+            ValueError: if a shape is wrong or an argument is out of range.
+        """
+        t = _validate.integer("t", t, 1, self.n_T)
+        _validate.choice("variance", variance, ("posterior", "beta"))
+        x0_hat = self.predict_x0(x_t, t, self.predict_eps(x_t, t, c, w))
+        if clip_x0 is not None:
+            clip_x0 = _validate.real("clip_x0", clip_x0, 0.0, math.inf)
+            x0_hat = x0_hat.clamp(-clip_x0, clip_x0)
+        mean, posterior = self.q_posterior(x0_hat, x_t, t)
+        if t == 1:
+            return mean, x0_hat
+        sigma_t = (posterior if variance == "posterior" else self.betas[t]).sqrt()
+        return mean + sigma_t * randn(x_t.shape, x_t, generator), x0_hat
+
+    def sample(
+        self,
+        n_sample: int,
+        size: tuple[int, ...],
+        device: torch.device | str | None = None,
+        guide_w: float = 0.0,
+        *,
+        c: Tensor | None = None,
+        variance: str = "posterior",
+        clip_x0: float | None = None,
+        generator: Rng = None,
+    ) -> Tensor:
+        """Draw samples, all n_T steps from pure noise [DDPM Algorithm 2].
+
+        Args:
+            n_sample: how many, at least 1.
+            size: shape of one sample, such as (1, 28, 28) or (2,).
+            device: must be the model's own device; None means just that.
+            guide_w: guidance weight w, as in `predict_eps`.
+            c: labels, (n_sample,) int64; None cycles through 0…n_classes−1, or samples
+                without labels where the network has no `n_classes`.
+            variance: as in `p_step`.
+            clip_x0: as in `p_step`.
+            generator: source of x_T and of every step's noise, in this order.
+
+        Returns:
+            The samples, (n_sample, *size) float32.
+
+        Raises:
+            TypeError: if an argument is of the wrong type.
+            ValueError: if an argument is out of range.
+        """
+        n_sample = _validate.integer("n_sample", n_sample, 1)
+        if device is not None and torch.device(device).type != self.device.type:
+            raise ValueError(
+                f"device must be the model's own, {self.device}, got {device}; "
+                f"move the model first: ddpm.to({str(device)!r})"
+            )
+        if c is None and self.n_classes:
+            c = torch.arange(n_sample, device=self.device) % self.n_classes
+        shape = torch.Size((n_sample, *size))
+        x = randn(shape, torch.empty(0, device=self.device), generator)
+        how = {"variance": variance, "clip_x0": clip_x0, "generator": generator}
+        for t in range(self.n_T, 0, -1):
+            x, _ = self.p_step(x, t, c, w=guide_w, **how)
+        return x
+
+    # --- plumbing --------------------------------------------------------------------
+
+    def _at(self, t: Times, x: Tensor, shift: int = 0) -> Callable[[Tensor], Tensor]:
+        """Return a function that looks up a table at t + shift, as (B, 1, …)."""
+        n = len(_validate.floats("x", x))
+        index = _validate.times(t, n, self.n_T, device=x.device) + shift
+        return lambda table: table[index].view(n, *(1,) * (x.ndim - 1))
+
+    @staticmethod
+    def _noise(eps: Tensor | None, x: Tensor, generator: Rng) -> Tensor:
+        """Return the given noise, once its shape is checked, or draw some."""
+        _validate.floats("x", x)
+        if eps is None:
+            return randn(x.shape, x, generator)
+        return _validate.floats("eps", eps, tuple(x.shape))
+
+    def _network(
+        self,
+        x_t: Tensor,
+        t: Times,
+        c: Tensor | None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Call the network as its protocol says; no labels are all labels dropped."""
+        n = len(_validate.floats("x_t", x_t))
+        t = _validate.times(t, n, self.n_T, device=x_t.device)
+        if c is None:
+            c = torch.zeros(n, dtype=torch.int64, device=x_t.device)
+            context_mask = torch.ones(n, device=x_t.device)
+        elif context_mask is None:
+            context_mask = torch.zeros(n, device=x_t.device)
+        _validate.labels("c", c, n, self.n_classes)
+        _validate.floats("context_mask", context_mask, (n,))
+        eps_hat = self.nn_model(x_t, c, t / self.n_T, context_mask)
+        return _validate.floats("nn_model's output", eps_hat, tuple(x_t.shape))

@@ -1,0 +1,174 @@
+"""Samplers: generators that walk from noise to data and yield every step.
+
+A film strip, a progress bar and the final sample are the same loop:
+`for step in ancestral(ddpm, x_T, c): ...` or `x = sample(ancestral(ddpm, x_T, c))`.
+"""
+
+import collections
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minddpm import _validate
+from minddpm.ddpm import DDPM, Rng, randn
+
+
+class Step(NamedTuple):
+    """One reverse step, from x_t to x_s with s < t [DDPM Algorithm 2].
+
+    Attributes:
+        t: the time it started at, an int in 1…T.
+        x_s: the samples it arrived at, (B, *D).
+        x0_hat: the prediction of x_0 that it was made with, (B, *D).
+    """
+
+    t: int
+    x_s: Tensor
+    x0_hat: Tensor
+
+
+def ancestral(
+    ddpm: DDPM,
+    x_T: Tensor,
+    c: Tensor | None = None,
+    *,
+    w: float = 0.0,
+    variance: str = "posterior",
+    clip_x0: float | None = None,
+    generator: Rng = None,
+) -> Iterator[Step]:
+    """Walk back through all T steps [DDPM Algorithm 2].
+
+    Args:
+        ddpm: the model.
+        x_T: pure noise to start from, (B, *D) float.
+        c: labels, (B,) int64, or None.
+        w: guidance weight; 0 is the plain conditional model [CFG eq. 6].
+        variance: σ_t² is "posterior" (β̃_t) or "beta" (β_t).
+        clip_x0: clamp x̂_0 (not x_t) to [−clip_x0, clip_x0]; None does not.
+        generator: source of noise: one draw a step, none at t = 1.
+
+    Returns:
+        An iterator over T steps, from noisy to clean. It computes as you go.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if an argument is out of range.
+    """
+    _check(ddpm, x_T, c, w, clip_x0)
+    _validate.choice("variance", variance, ("posterior", "beta"))
+
+    how = {"w": w, "variance": variance, "clip_x0": clip_x0, "generator": generator}
+
+    def walk() -> Iterator[Step]:
+        x = x_T
+        for t in range(ddpm.n_T, 0, -1):
+            x, x0_hat = ddpm.p_step(x, t, c, **how)
+            yield Step(t, x, x0_hat)
+
+    return walk()
+
+
+def ddim(
+    ddpm: DDPM,
+    x_T: Tensor,
+    c: Tensor | None = None,
+    *,
+    steps: int = 50,
+    eta: float = 0.0,
+    w: float = 0.0,
+    clip_x0: float | None = None,
+    generator: Rng = None,
+) -> Iterator[Step]:
+    """Walk back in few, larger steps [DDIM eq. 12 and 16].
+
+    x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s−σ²) ε_θ + σ z
+    σ = η √((1−ᾱ_s)/(1−ᾱ_t)) √(1−ᾱ_t/ᾱ_s)
+
+    Args:
+        ddpm: the model; any trained one will do, DDIM changes only the walk.
+        x_T: pure noise to start from, (B, *D) float.
+        c: labels, (B,) int64, or None.
+        steps: how many, in 1…T; times are spaced evenly from T down.
+        eta: η in [0, 1]; 0 is deterministic, 1 over all T steps is `ancestral`.
+        w: guidance weight; 0 is the plain conditional model [CFG eq. 6].
+        clip_x0: clamp x̂_0 (not x_t) to [−clip_x0, clip_x0]; None does not.
+        generator: source of noise: one draw a step while σ > 0.
+
+    Returns:
+        An iterator over the steps, from noisy to clean. It computes as you go.
+
+    Raises:
+        TypeError: if an argument is of the wrong type.
+        ValueError: if an argument is out of range.
+    """
+    _check(ddpm, x_T, c, w, clip_x0)
+    steps = _validate.integer("steps", steps, 1, ddpm.n_T)
+    eta = _validate.real("eta", eta, 0.0, 1.0)
+    times = [round(ddpm.n_T * k / steps) for k in range(steps, -1, -1)]
+
+    @torch.no_grad()
+    def walk() -> Iterator[Step]:
+        x = x_T
+        for t, s in itertools.pairwise(times):
+            eps_hat = ddpm.predict_eps(x, t, c, w)
+            x0_hat = ddpm.predict_x0(x, t, eps_hat)
+            if clip_x0 is not None:
+                x0_hat = x0_hat.clamp(-clip_x0, clip_x0)
+            signal_t, signal_s = ddpm.sqrtab[t], ddpm.sqrtab[s]
+            noise_t, noise_s = ddpm.sqrtmab[t], ddpm.sqrtmab[s]
+            sigma_t = (
+                eta * (noise_s / noise_t) * (1 - (signal_t / signal_s) ** 2).sqrt()
+            )
+            # rounding can make this difference slightly negative
+            towards_x_t = (noise_s**2 - sigma_t**2).clamp(min=0).sqrt()
+            x = signal_s * x0_hat + towards_x_t * eps_hat
+            if s > 0 and eta > 0:
+                x = x + sigma_t * randn(x.shape, x, generator)
+            yield Step(t, x, x0_hat)
+
+    return walk()
+
+
+def sample(steps: Iterable[Step]) -> Tensor:
+    """Run a sampler to its end and return the samples it arrives at.
+
+    Args:
+        steps: what `ancestral` or `ddim` returned (or such an iterator in a progress
+            bar).
+
+    Returns:
+        The last step's x_s, (B, *D).
+
+    Raises:
+        ValueError: if there is no step left in it.
+
+    >>> from minddpm import MLP
+    >>> ddpm = DDPM(MLP(dim=2), n_T=10)
+    >>> sample(ddim(ddpm, torch.zeros(3, 2), steps=5)).shape
+    torch.Size([3, 2])
+    """
+    last = collections.deque(steps, maxlen=1)
+    if not last:
+        raise ValueError("steps must hold at least one step; was it used up before?")
+    return last[0].x_s
+
+
+def _check(
+    ddpm: DDPM, x_T: Tensor, c: Tensor | None, w: float, clip_x0: float | None
+) -> None:
+    """Refuse bad arguments when the sampler is made, not at its first step."""
+    if not isinstance(ddpm, DDPM):
+        raise TypeError(f"ddpm must be a DDPM, got {type(ddpm).__name__}")
+    n = len(_validate.floats("x_T", x_T))
+    _validate.real("w", w, -math.inf, math.inf)
+    if c is not None:
+        _validate.labels("c", c, n, ddpm.n_classes)
+    elif w:
+        raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
+    if clip_x0 is not None:
+        _validate.real("clip_x0", clip_x0, 0.0, math.inf)
