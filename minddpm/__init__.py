@@ -8,6 +8,7 @@ the notebooks need (plots, exercise checks, explorers) is in `minddpm.course`, w
 
 from minddpm.ddpm import DDPM
 from minddpm.nets import MLP, UNet
+from minddpm.oracle import ExactDenoiser, GaussianMixture, LossFloor, loss_floor
 from minddpm.samplers import Step, ancestral, ddim, sample
 from minddpm.schedule import Schedule, ddpm_schedules
 from minddpm.train import EMA, History, TrainConfig, default_device
@@ -15,7 +16,10 @@ from minddpm.train import EMA, History, TrainConfig, default_device
 __all__ = [
     "DDPM",
     "EMA",
+    "ExactDenoiser",
+    "GaussianMixture",
     "History",
+    "LossFloor",
     "MLP",
     "Schedule",
     "Step",
@@ -25,5 +29,6 @@ __all__ = [
     "ddim",
     "ddpm_schedules",
     "default_device",
+    "loss_floor",
     "sample",
 ]

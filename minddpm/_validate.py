@@ -58,7 +58,9 @@ def choice(name: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
-def floats(name: str, value: Any, shape: tuple[int | None, ...] | None = None) -> Tensor:
+def floats(
+    name: str, value: Any, shape: tuple[int | None, ...] | None = None
+) -> Tensor:
     """Return `value` if it is a tensor of floats; `None` in `shape` stands for any size.
 
     Raises:
@@ -79,8 +81,22 @@ def floats(name: str, value: Any, shape: tuple[int | None, ...] | None = None) -
         value.ndim != len(shape)
         or any(s not in (None, n) for s, n in zip(shape, value.shape, strict=True))
     ):
-        rule = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
+        rule = str(tuple("any" if s is None else s for s in shape)).replace("'", "")
         raise ValueError(f"{name} must have shape {rule}, got {tuple(value.shape)}")
+    return value
+
+
+def on_device(name: str, value: Tensor, device: torch.device) -> Tensor:
+    """Return `value` if it is on the model's device.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if value.device != device:
+        raise ValueError(
+            f"{name} must be on the model's device, {device}, got {value.device}; "
+            f"move it there with {name}.to(ddpm.device)"
+        )
     return value
 
 

@@ -416,7 +416,7 @@ class DDPM(nn.Module):
 
     def _at(self, t: Times, x: Tensor, shift: int = 0) -> Callable[[Tensor], Tensor]:
         """Return a function that looks up a table at t + shift, as (B, 1, …)."""
-        n = len(_validate.floats("x", x))
+        n = len(_validate.on_device("x", _validate.floats("x", x), self.device))
         index = _validate.times(t, n, self.n_T, device=x.device) + shift
         return lambda table: table[index].view(n, *(1,) * (x.ndim - 1))
 
@@ -443,7 +443,8 @@ class DDPM(nn.Module):
             context_mask = torch.ones(n, device=x_t.device)
         elif context_mask is None:
             context_mask = torch.zeros(n, device=x_t.device)
-        _validate.labels("c", c, n, self.n_classes)
+        c = _validate.labels("c", c, n, self.n_classes)
+        _validate.on_device("c", c, x_t.device)
         _validate.floats("context_mask", context_mask, (n,))
         eps_hat = self.nn_model(x_t, c, t / self.n_T, context_mask)
         return _validate.floats("nn_model's output", eps_hat, tuple(x_t.shape))

@@ -1,0 +1,75 @@
+# Two commands are enough: `make lab` to read the course, `make test` to check it.
+# They need make (3.81 will do), a shell and Python 3.11 or newer; all else goes
+# into .venv. Choose a Python with `make lab PYTHON=/path/to/python3`.
+
+VENV = .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip
+PYTHONS = $(PYTHON) python3 python3.13 python3.12 python3.11
+
+# Asked of a Python by running it: a pyenv shim can exist and still not work, and
+# Debian's Python lacks ensurepip until python3-venv is installed.
+USABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+# A .venv whose Python is gone, as after an upgrade of Python, is made anew.
+HEALED := $(shell $(BIN)/python -c "" 2>/dev/null || rm -f $(VENV)/pyvenv.cfg)
+
+help:
+	@echo "make lab        open the course in JupyterLab"
+	@echo "make test       run every unit test, doctest and notebook"
+	@echo "make lint       check style and types"
+	@echo "make format     tidy the code, notebooks too"
+	@echo "make notebooks  run all notebooks and save them with their outputs"
+	@echo "make clean      remove .venv and everything else that can be made again"
+	@echo ""
+	@echo "PYTHON=... chooses the Python of a new .venv; ARGS=... is handed on,"
+	@echo "as in: make test ARGS=tests/test_equations.py"
+
+lab: $(VENV)/lab-ready
+	$(BIN)/python -m jupyterlab $(ARGS) notebooks/00_start_here.ipynb
+
+test: $(VENV)/dev-ready
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev-ready
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+
+format: $(VENV)/dev-ready
+	$(BIN)/python -m ruff check --fix-only
+	$(BIN)/python -m ruff format
+
+notebooks: $(VENV)/dev-ready
+	$(BIN)/python notebooks/build.py notebooks/[0-9]*.ipynb
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist *.egg-info .coverage* htmlcov
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help lab test lint format notebooks clean
+
+# A stamp says that an install went through, so it is touched last: after an
+# interrupted install, or a newer pyproject.toml, the next call installs again.
+$(VENV)/lab-ready: pyproject.toml $(VENV)/pyvenv.cfg
+	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/dev-ready: pyproject.toml $(VENV)/pyvenv.cfg
+	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
+	$(PIP) install -e ".[dev]"
+	@touch $(VENV)/lab-ready $@
+
+$(VENV)/pyvenv.cfg:
+	@for python in $(PYTHONS); do \
+	    if "$$python" -c '$(USABLE)' >/dev/null 2>&1; then \
+	        echo "Making $(VENV) with $$python, $$("$$python" --version)"; \
+	        exec "$$python" -m venv --clear $(VENV); \
+	    fi; \
+	done; \
+	echo "minddpm needs Python 3.11 or newer with its venv module, and none of these" >&2; \
+	echo "is one: $(PYTHONS). Install it (python.org; on Debian and Ubuntu: apt" >&2; \
+	echo "install python3-venv), or name it: make lab PYTHON=/path/to/python3" >&2; \
+	exit 1

@@ -1,0 +1,353 @@
+"""Data to learn from: small pictures, and point sets in the plane.
+
+`load` gives pictures with class labels, `points` draws 2-D points. Digits and points
+need no network.
+"""
+
+import math
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minddpm import _validate
+
+RING_STD = 0.1
+"""Standard deviation of each of the ring's 8 Gaussians, on both axes."""
+RING_RADIUS = math.sqrt(2 * (1 - RING_STD**2))
+"""Distance of their means from the origin: gives each axis the variance 1."""
+
+_TIMEOUT = 20.0  # seconds that the network may stay silent
+
+
+class _Source(NamedTuple):
+    """What torchvision calls a data set, and what it consists of."""
+
+    dataset: str  # the class in torchvision.datasets
+    folder: str  # in the data root
+    files: tuple[str, ...]  # in that folder
+    archives: tuple[str, ...]  # in the data root: what torchvision unpacks
+    shape: tuple[int, int, int]  # (C, H, W)
+    sizes: tuple[int, int]  # images to train on, to test with
+
+
+_IDX = tuple(
+    f"{half}-{kind}-ubyte"
+    for half in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+)
+_CIFAR = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta")
+
+
+def _idx_source(dataset: str) -> _Source:
+    folder = f"{dataset}/raw"
+    archives = tuple(f"{folder}/{file}.gz" for file in _IDX)
+    return _Source(dataset, folder, _IDX, archives, (1, 28, 28), (60_000, 10_000))
+
+
+_SOURCES = {
+    "mnist": _idx_source("MNIST"),
+    "fashion_mnist": _idx_source("FashionMNIST"),
+    "cifar10": _Source(
+        "CIFAR10",
+        "cifar-10-batches-py",
+        _CIFAR,
+        ("cifar-10-python.tar.gz",),
+        (3, 32, 32),
+        (50_000, 10_000),
+    ),
+}
+
+
+def load(
+    name: str = "digits",
+    split: str = "train",
+    root: str | os.PathLike[str] | None = None,
+    download: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Load pictures and their class labels.
+
+    "digits" are 1,797 handwritten digits of 8×8 pixels, the test half of "Optical
+    Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine Learning
+    Repository), which scikit-learn brings along. Our split is fixed: every fifth image
+    of a class is a test image. Both halves hold the same writers. "mnist",
+    "fashion_mnist" and "cifar10" come through torchvision.
+
+    Args:
+        name: "digits", "mnist", "fashion_mnist" or "cifar10".
+        split: "train", "test", or "all" for both.
+        root: folder in the layout of torchvision, such as root/MNIST/raw; a read-only
+            one will do if it holds the data. None means $MINDDPM_DATA, else "minddpm"
+            in the user's cache ($XDG_CACHE_HOME, else ~/.cache). Digits need none.
+        download: if a file is missing, fetch the whole set and keep it in the root.
+            Nothing is put there before all of it has arrived and been checked.
+
+    Returns:
+        The images, (N, C, H, W) float32 in [−1, 1], and their labels in 0…9, (N,)
+        int64.
+
+    Raises:
+        TypeError: if `root` is no path.
+        ValueError: if the name or the split is unknown.
+        RuntimeError: if the data are missing and cannot be fetched, or are damaged.
+
+    >>> images, labels = load("digits")
+    >>> images.shape, labels.shape
+    (torch.Size([1442, 1, 8, 8]), torch.Size([1442]))
+    """
+    _validate.choice("name", name, ("digits", *_SOURCES))
+    _validate.choice("split", split, ("train", "test", "all"))
+    if root is not None and not isinstance(root, str | os.PathLike):
+        raise TypeError(f"root must be a path or None, got {root!r}")
+    if name == "digits":
+        return _digits(split)
+    images, labels = _pictures(name, split, _data_root(root), download)
+    return images.float().div_(127.5).sub_(1), labels
+
+
+def _digits(split: str) -> tuple[Tensor, Tensor]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(digits.images).float()[:, None] / 8 - 1  # grey is 0…16
+    labels = torch.from_numpy(digits.target).long()
+    if split == "all":
+        return images, labels
+    earlier = torch.nn.functional.one_hot(labels).cumsum(0)  # of each class, up to here
+    rank = earlier.gather(1, labels[:, None])[:, 0]  # 1, 2, … within its class
+    chosen = (rank % 5 == 0) == (split == "test")
+    return images[chosen], labels[chosen]
+
+
+def _data_root(root: str | os.PathLike[str] | None) -> Path:
+    if root is None:
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        root = os.environ.get("MINDDPM_DATA") or os.path.join(cache, "minddpm")
+    return Path(root).expanduser()
+
+
+def _pictures(
+    name: str, split: str, root: Path, download: bool
+) -> tuple[Tensor, Tensor]:
+    """Return uint8 images and their labels, or raise the one error there is."""
+    from torchvision import datasets
+
+    source = _SOURCES[name]
+    place = root / source.folder
+    cls = getattr(datasets, source.dataset)
+    urls = getattr(cls, "mirrors", None) or [cls.url]
+    tried = f"cannot look into {place}"
+    try:
+        missing = [file for file in source.files if not (place / file).is_file()]
+        if missing and download:
+            tried = f"not in {place}, and download from {' and '.join(urls)} failed"
+            _download(source, root)
+        elif missing:
+            tried = f"not in {place}, and download=False"
+            raise FileNotFoundError(f"no {', '.join(missing)}")
+        else:
+            tried = f"{place} is unreadable or damaged; delete it to download it again"
+        halves = {"train": (True,), "test": (False,), "all": (True, False)}[split]
+        parts = [_read(source, root, half) for half in halves]
+        images, labels = zip(*parts, strict=True)
+        return torch.cat(images), torch.cat(labels)
+    except Exception as error:  # whatever a network, a disk or a parser comes up with
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RuntimeError(
+            f"could not load {name!r}: {tried} ({reason}). To proceed, set "
+            f"MINDDPM_DATA (or root) to a folder that holds {source.folder} with "
+            f"{', '.join(source.files)}; or use load('digits'), which needs neither "
+            "files nor a network"
+        ) from error
+
+
+def _read(source: _Source, root: Path, train: bool) -> tuple[Tensor, Tensor]:
+    """Read one half of a data set that is on the disk; it writes nothing.
+
+    The check is by content: a re-encoded MNIST is as good. CIFAR-10 consists of
+    pickles, so there torchvision insists on the original checksums, rightly.
+    """
+    from torchvision import datasets
+
+    dataset = getattr(datasets, source.dataset)(root, train=train, download=False)
+    images = torch.as_tensor(dataset.data)  # (N, H, W), or (N, H, W, 3)
+    labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
+    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    n = source.sizes[0 if train else 1]
+    if images.shape != (n, *source.shape) or images.dtype != torch.uint8:
+        raise ValueError(
+            f"the {'train' if train else 'test'} images must be uint8 of shape "
+            f"{(n, *source.shape)}, got {images.dtype} of shape {tuple(images.shape)}"
+        )
+    if labels.shape != (n,) or not torch.equal(labels.unique(), torch.arange(10)):
+        raise ValueError(
+            f"the {'train' if train else 'test'} labels must be {n} numbers, all of "
+            f"0…9 among them, got {len(labels)}: {labels.unique().tolist()[:20]}"
+        )
+    return images, labels
+
+
+def _download(source: _Source, root: Path) -> None:
+    """Fetch a data set into the root, entirely or not at all.
+
+    torchvision takes a file that is there for a file that is complete. So it works in
+    a folder that goes away whatever happens, Ctrl-C included, and only what has been
+    read and found right moves to the root.
+    """
+    from torchvision import datasets
+
+    place = root / source.folder
+    near = next(path for path in (place, *place.parents) if path.exists())
+    with tempfile.TemporaryDirectory(prefix=".minddpm-", dir=near) as name:
+        staging = Path(name)
+        for archive in source.archives:  # already fetched, but not unpacked?
+            if (root / archive).is_file():
+                (staging / archive).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / archive, staging / archive)
+        with _network_timeout(_TIMEOUT):
+            getattr(datasets, source.dataset)(staging, download=True)
+        for train in (True, False):
+            _read(source, staging, train)
+        place.mkdir(parents=True, exist_ok=True)
+        for file in source.files:  # each at once: `near` is on the same disk
+            os.replace(staging / source.folder / file, place / file)
+
+
+@contextmanager
+def _network_timeout(seconds: float) -> Iterator[None]:
+    """Give up on a silent network: torchvision opens its addresses without a limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+# --- points in the plane -------------------------------------------------------------
+
+# A sauropod of our own, corner after corner: from the snout over the back to the tip of
+# the tail, and along legs, belly and throat to the snout again.
+# fmt: off
+_SAUROPOD = (
+    (2, 84), (3, 88), (8, 91), (13, 94), (18, 93), (21, 89),  # head
+    (22, 82), (24, 73), (27, 65), (32, 58), (39, 56), (47, 59), (55, 61), (63, 61),
+    (71, 58), (78, 52), (84, 45), (91, 39), (99, 35), (107, 34), (114, 36), (120, 41),
+    (125, 48), (124, 41), (119, 34), (112, 29), (104, 27), (96, 28), (88, 30),  # tail
+    (84, 27), (81, 20), (81, 11), (82, 2), (72, 2), (73, 11), (70, 19),  # hind legs
+    (67, 14), (67, 6), (60, 6), (61, 14), (59, 21), (54, 18), (48, 19),
+    (46, 12), (47, 2), (37, 2), (38, 11), (36, 19),  # fore legs
+    (33, 14), (33, 6), (26, 6), (27, 14), (26, 23),
+    (21, 30), (18, 38), (17, 47), (16, 57), (15, 67), (14, 75), (12, 80), (7, 81),
+)
+# fmt: on
+
+_Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def _ring(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    angle = np.floor(8 * u) * math.pi / 4
+    return np.cos(angle), np.sin(angle)
+
+
+def _moons(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    angle, upper = math.pi * (2 * u % 1), u < 0.5
+    x, y = np.cos(angle), np.sin(angle)
+    return np.where(upper, x, 1 - x), np.where(upper, y, 0.5 - y)
+
+
+def _swiss_roll(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # The length of a spiral grows with the square of the angle (within 3 % here).
+    angle = math.pi * np.sqrt(1.5**2 + (4.5**2 - 1.5**2) * u)
+    return angle * np.cos(angle), angle * np.sin(angle)
+
+
+def _outline(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.array([*_SAUROPOD, _SAUROPOD[0]], dtype=float).T
+    length = np.cumsum(np.hypot(np.diff(x, prepend=x[0]), np.diff(y, prepend=y[0])))
+    return np.interp(u * length[-1], length, x), np.interp(u * length[-1], length, y)
+
+
+# A curve over u in [0, 1), in how many classes u is cut, and the blur around the curve.
+_POINTS: dict[str, tuple[_Curve, int, float]] = {
+    "ring": (_ring, 8, RING_STD),
+    "moons": (_moons, 2, 0.07),
+    "swiss_roll": (_swiss_roll, 4, 0.05),
+    "outline": (_outline, 1, 0.02),
+}
+
+
+def points(
+    name: str = "ring", n: int = 2000, *, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw independent points from a distribution in the plane.
+
+    All of them have mean 0 and, averaged over the two axes, variance 1, as diffusion
+    likes it; coordinates stay within about ±2.5. That holds for the distribution: n
+    points meet it as well as n random points do.
+
+    Args:
+        name: which distribution, and what its labels say.
+            "ring": 8 equal Gaussians, std RING_STD, on a circle of radius RING_RADIUS;
+            the label k in 0…7 is the Gaussian at angle 45° · k (see `ring_mixture`).
+            "moons": two half circles that interlock; 0 is the upper, 1 the lower one.
+            "swiss_roll": a spiral; 0 is its innermost, 3 its outermost quarter.
+            "outline": the outline of a long-necked dinosaur; the label is always 0.
+        n: how many points, at least 1.
+        generator: source of randomness, on the CPU; None is PyTorch's global one.
+
+    Returns:
+        The points, (n, 2) float32, and their labels, (n,) int64.
+
+    Raises:
+        TypeError: if `n` is no int or `generator` is no torch.Generator.
+        ValueError: if the name is unknown, or `n` or `generator` out of range.
+
+    >>> x0, c = points("moons", 500, generator=torch.Generator().manual_seed(0))
+    >>> x0.shape, c.shape
+    (torch.Size([500, 2]), torch.Size([500]))
+    """
+    _validate.choice("name", name, _POINTS)
+    n = _validate.integer("n", n, 1)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator must be a torch.Generator or None, got {generator!r}; "
+            "torch.Generator().manual_seed(0) makes one"
+        )
+    if generator is not None and generator.device.type != "cpu":
+        raise ValueError(
+            f"generator must be on the CPU, got one on {generator.device}; "
+            "move the points afterwards"
+        )
+    curve, n_classes, std = _POINTS[name]
+    u = torch.rand(n, generator=generator, dtype=torch.float64)
+    blur = std * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    grid = np.stack(curve((np.arange(8000) + 0.5) / 8000), axis=1)  # the whole curve
+    mean = grid.mean(axis=0)
+    scale = math.sqrt((1 - std**2) / (grid - mean).var())
+    x = (np.stack(curve(u.numpy()), axis=1) - mean) * scale
+    return (torch.from_numpy(x) + blur).float(), (n_classes * u).long()
+
+
+def ring_mixture() -> tuple[Tensor, float]:
+    """Return the mixture that `points("ring")` draws from, for exact answers.
+
+    Returns:
+        The means of its 8 equally likely Gaussians, (8, 2) float32 in the order of the
+        labels, and the standard deviation of each of them on both axes.
+
+    >>> means, std = ring_mixture()
+    >>> means.shape, std
+    (torch.Size([8, 2]), 0.1)
+    """
+    angle = torch.arange(8, dtype=torch.float64) * math.pi / 4
+    means = RING_RADIUS * torch.stack([angle.cos(), angle.sin()], dim=1)
+    return means.float(), RING_STD

@@ -1,0 +1,416 @@
+"""Bad calls are refused with the argument, its value, the rule and the cure."""
+
+import math
+
+import pytest
+import torch
+
+from minddpm import DDPM, EMA, MLP, Schedule, TrainConfig, UNet, ancestral, ddim
+from minddpm import ddpm_schedules as tables
+from minddpm.train import train
+
+X = torch.zeros(3, 2)
+C = torch.tensor([0, 1, 2])
+DDPM_3 = DDPM(MLP(2, 8, 3), n_T=10)
+DATA = (torch.zeros(3, 2), C)
+
+
+class Shrinks(torch.nn.Module):
+    """A network whose output has the wrong shape."""
+
+    def forward(self, x_t, c, t, context_mask):
+        return x_t[:, :1]
+
+
+BAD_CALLS = {
+    # schedules
+    "T zero": (lambda: Schedule.linear(0), ValueError, "T must be at least 1, got 0"),
+    "T float": (
+        lambda: Schedule.cosine(10.0),
+        TypeError,
+        r"T must be an int, got 10\.0",
+    ),
+    "T bool": (lambda: Schedule.sigmoid(True), TypeError, "T must be an int, got True"),
+    "betas swapped": (
+        lambda: Schedule.linear(10, 0.02, 1e-4),
+        ValueError,
+        r"0 < beta_1 < beta_T < 1, got 0\.02 and 0\.0001; .*from_betas",
+    ),
+    "beta_T one": (
+        lambda: Schedule.linear(10, 1e-4, 1.0),
+        ValueError,
+        r"0 < beta_1 < beta_T < 1, got 0\.0001 and 1\.0",
+    ),
+    "beta_1 negative": (
+        lambda: Schedule.linear(10, -0.1, 0.02),
+        ValueError,
+        r"beta_1 must be finite and at least 0, got -0\.1",
+    ),
+    "beta_1 NaN": (
+        lambda: Schedule.linear(10, math.nan, 0.02),
+        ValueError,
+        "beta_1 must be finite and at least 0, got nan",
+    ),
+    "rescaled beyond one": (
+        lambda: Schedule.linear(10, rescale=True),
+        ValueError,
+        r"multiplied by 1000/T = 100; .*Schedule\.cosine",
+    ),
+    "empty betas": (
+        lambda: Schedule.from_betas([]),
+        ValueError,
+        r"betas must be 1-D with at least one entry .* got shape \(0,\)",
+    ),
+    "2-D betas": (
+        lambda: Schedule.from_betas(torch.full((2, 2), 0.1)),
+        ValueError,
+        r"betas must be 1-D .* got shape \(2, 2\)",
+    ),
+    "beta zero": (
+        lambda: Schedule.from_betas([0.1, 0.0]),
+        ValueError,
+        r"betas must be in \(0, 1\).* got β_2 = 0",
+    ),
+    "beta NaN": (
+        lambda: Schedule.from_betas([math.nan]),
+        ValueError,
+        r"betas must be in \(0, 1\).* got β_1 = nan",
+    ),
+    "negative offset": (
+        lambda: Schedule.cosine(10, s=-0.1),
+        ValueError,
+        r"s must be finite and at least 0, got -0\.1",
+    ),
+    "max_beta one": (
+        lambda: Schedule.cosine(10, max_beta=1.0),
+        ValueError,
+        r"max_beta must be in \(0, 1\), got 1\.0",
+    ),
+    "sigmoid backwards": (
+        lambda: Schedule.sigmoid(10, start=3, end=-3),
+        ValueError,
+        "start must be less than end and tau positive, got start = 3",
+    ),
+    "sigmoid cold": (
+        lambda: Schedule.sigmoid(10, tau=0.0),
+        ValueError,
+        r"start must be less than end and tau positive, .* tau = 0\.0",
+    ),
+    "notes' schedule swapped": (
+        lambda: tables(0.02, 1e-4, 100),
+        ValueError,
+        "0 < beta_1 < beta_T < 1",
+    ),
+    # the model
+    "network is a function": (
+        lambda: DDPM(lambda x: x),
+        TypeError,
+        r"nn_model must be a torch\.nn\.Module, got function",
+    ),
+    "n_T zero": (lambda: DDPM(MLP(), n_T=0), ValueError, "n_T must be at least 1"),
+    "betas a list of three": (
+        lambda: DDPM(MLP(), betas=[0.1, 0.2, 0.3]),
+        ValueError,
+        r"betas must be the pair \(beta_1, beta_T\), got .*from_betas",
+    ),
+    "drop_prob 1.5": (
+        lambda: DDPM(MLP(), drop_prob=1.5),
+        ValueError,
+        r"drop_prob must be in \[0, 1\], got 1\.5",
+    ),
+    "schedule a list": (
+        lambda: DDPM(MLP(), schedule=[0.1]),
+        TypeError,
+        "schedule must be a Schedule, got list; .*from_betas",
+    ),
+    "schedule and n_T": (
+        lambda: DDPM(MLP(), n_T=50, schedule=Schedule.cosine(20)),
+        ValueError,
+        "replaces betas and n_T; .*n_T = 50 as well: leave them out",
+    ),
+    "schedule and betas": (
+        lambda: DDPM(MLP(), betas=(0.1, 0.2), schedule=Schedule.cosine(20)),
+        ValueError,
+        r"replaces betas and n_T; got betas = \(0\.1, 0\.2\)",
+    ),
+    # the forward process
+    "t zero": (lambda: DDPM_3.q_sample(X, 0), ValueError, r"t must be in 1…10, got 0"),
+    "t beyond T": (
+        lambda: DDPM_3.q_step(X, 11),
+        ValueError,
+        "t must be in 1…10, got 11",
+    ),
+    "t tensor zero": (
+        lambda: DDPM_3.q_sample(X, torch.tensor([1, 0, 3])),
+        ValueError,
+        "t must be in 1…10, got 0; times count from 1",
+    ),
+    "t float": (
+        lambda: DDPM_3.q_sample(X, torch.rand(3)),
+        TypeError,
+        r"t must be an int or an int64 tensor, got torch\.float32.* t\.long\(\)",
+    ),
+    "t a Python float": (
+        lambda: DDPM_3.q_sample(X, 0.5),
+        TypeError,
+        r"t must be an int, got 0\.5",
+    ),
+    "t of another batch": (
+        lambda: DDPM_3.q_sample(X, torch.tensor([1, 2])),
+        ValueError,
+        r"t must have shape \(3,\), one time a sample, got \(2,\)",
+    ),
+    "x an array": (
+        lambda: DDPM_3.q_sample(X.numpy(), 1),
+        TypeError,
+        r"x must be a float tensor, got ndarray; .*torch\.as_tensor",
+    ),
+    "x of bytes": (
+        lambda: DDPM_3(torch.zeros(3, 2, dtype=torch.uint8), C),
+        TypeError,
+        r"x must be a float tensor, got torch\.uint8; .*x\.float\(\)",
+    ),
+    "eps of another shape": (
+        lambda: DDPM_3.q_sample(X, 1, torch.zeros(3, 3)),
+        ValueError,
+        r"eps must have shape \(3, 2\), got \(3, 3\)",
+    ),
+    "x on another device": (
+        lambda: DDPM_3.q_sample(X.to("meta"), 1, X.to("meta")),
+        ValueError,
+        r"x must be on the model's device, cpu, got meta; .*\.to\(ddpm\.device\)",
+    ),
+    "x0 of another shape": (
+        lambda: DDPM_3.q_posterior(X[:2], X, 1),
+        ValueError,
+        r"x0 must have shape \(3, 2\), got \(2, 2\)",
+    ),
+    "eps_hat of another shape": (
+        lambda: DDPM_3.predict_x0(X, 1, X[:, :1]),
+        ValueError,
+        r"eps_hat must have shape \(3, 2\), got \(3, 1\)",
+    ),
+    # labels and guidance
+    "label too large": (
+        lambda: DDPM_3(X, C + 1),
+        ValueError,
+        r"c must be in 0…2 for n_classes = 3, got 3",
+    ),
+    "label negative": (
+        lambda: DDPM_3(X, C - 1),
+        ValueError,
+        r"c must be in 0…2 for n_classes = 3, got -1",
+    ),
+    "labels as floats": (
+        lambda: DDPM_3(X, C.float()),
+        TypeError,
+        r"c must be an int64 tensor of class labels, got torch\.float32; .*long\(\)",
+    ),
+    "labels as a list": (
+        lambda: DDPM_3(X, [0, 1, 2]),
+        TypeError,
+        "c must be an int64 tensor of class labels, got list",
+    ),
+    "too few labels": (
+        lambda: DDPM_3(X, C[:2]),
+        ValueError,
+        r"c must have shape \(3,\), one label a sample, got \(2,\)",
+    ),
+    "labels on another device": (
+        lambda: DDPM_3(X, C.to("meta")),
+        ValueError,
+        "c must be on the model's device, cpu, got meta",
+    ),
+    "mask of another shape": (
+        lambda: DDPM_3.losses(X, 1, C, context_mask=torch.zeros(3, 1)),
+        ValueError,
+        r"context_mask must have shape \(3,\), got \(3, 1\)",
+    ),
+    "guidance without labels": (
+        lambda: DDPM_3.predict_eps(X, 1, w=2.0),
+        ValueError,
+        r"w must be 0 without labels, got 2\.0; pass the labels c",
+    ),
+    "w NaN": (
+        lambda: DDPM_3.predict_eps(X, 1, C, math.nan),
+        ValueError,
+        "w must be finite, got nan",
+    ),
+    "w a string": (
+        lambda: DDPM_3.predict_eps(X, 1, C, "2"),
+        TypeError,
+        "w must be a number, got '2'",
+    ),
+    "network answers another shape": (
+        lambda: DDPM(Shrinks())(X),
+        ValueError,
+        r"nn_model's output must have shape \(3, 2\), got \(3, 1\)",
+    ),
+    # sampling
+    "variance unknown": (
+        lambda: DDPM_3.p_step(X, 1, C, variance="small"),
+        ValueError,
+        "variance must be one of posterior, beta; got 'small'",
+    ),
+    "p_step at two times": (
+        lambda: DDPM_3.p_step(X, C, C),
+        TypeError,
+        "t must be an int, got tensor",
+    ),
+    "clip_x0 negative": (
+        lambda: DDPM_3.p_step(X, 1, C, clip_x0=-1.0),
+        ValueError,
+        r"clip_x0 must be finite and at least 0, got -1\.0",
+    ),
+    "no sample": (
+        lambda: DDPM_3.sample(0, (2,)),
+        ValueError,
+        "n_sample must be at least 1, got 0",
+    ),
+    "sample elsewhere": (
+        lambda: DDPM_3.sample(1, (2,), "meta"),
+        ValueError,
+        r"device must be the model's own, cpu, got meta; .*ddpm\.to\('meta'\)",
+    ),
+    "ancestral of a network": (
+        lambda: ancestral(MLP(), X),
+        TypeError,
+        "ddpm must be a DDPM, got MLP",
+    ),
+    "ancestral from integers": (
+        lambda: ancestral(DDPM_3, C),
+        TypeError,
+        r"x_T must be a float tensor, got torch\.int64",
+    ),
+    "ancestral, variance unknown": (
+        lambda: ancestral(DDPM_3, X, variance="large"),
+        ValueError,
+        "variance must be one of posterior, beta; got 'large'",
+    ),
+    "ancestral, guidance without labels": (
+        lambda: ancestral(DDPM_3, X, w=1.0),
+        ValueError,
+        r"w must be 0 without labels, got 1\.0",
+    ),
+    "ddim, no steps": (
+        lambda: ddim(DDPM_3, X, steps=0),
+        ValueError,
+        "steps must be in 1…10, got 0",
+    ),
+    "ddim, more steps than T": (
+        lambda: ddim(DDPM_3, X, steps=11),
+        ValueError,
+        "steps must be in 1…10, got 11",
+    ),
+    "ddim, eta": (
+        lambda: ddim(DDPM_3, X, steps=5, eta=1.5),
+        ValueError,
+        r"eta must be in \[0, 1\], got 1\.5",
+    ),
+    "ddim, label too large": (
+        lambda: ddim(DDPM_3, X, C + 5, steps=5),
+        ValueError,
+        "c must be in 0…2 for n_classes = 3, got 7",
+    ),
+    "ddim, clip_x0": (
+        lambda: ddim(DDPM_3, X, steps=5, clip_x0=math.inf),
+        ValueError,
+        "clip_x0 must be finite and at least 0, got inf",
+    ),
+    # networks
+    "odd n_feat": (lambda: MLP(2, 7), ValueError, "n_feat must be even, got 7"),
+    "n_feat zero": (lambda: UNet(n_feat=0), ValueError, "n_feat must be at least 2"),
+    "dim zero": (lambda: MLP(0), ValueError, "dim must be at least 1, got 0"),
+    "n_classes negative": (
+        lambda: UNet(n_classes=-1),
+        ValueError,
+        "n_classes must be at least 0, got -1",
+    ),
+    "null_label unknown": (
+        lambda: MLP(null_label="none"),
+        ValueError,
+        "null_label must be one of learned, zero; got 'none'",
+    ),
+    "no widths": (lambda: UNet(widths=()), ValueError, "widths must name at least one"),
+    "patch zero": (lambda: UNet(patch=0), ValueError, "patch must be at least 1"),
+    "points to a U-Net": (
+        lambda: UNet()(X, C, torch.ones(3), torch.zeros(3)),
+        ValueError,
+        r"x_t must have shape \(any, 1, any, any\), got \(3, 2\)",
+    ),
+    "pictures to an MLP": (
+        lambda: MLP()(torch.zeros(3, 1, 8, 8), C, torch.ones(3), torch.zeros(3)),
+        ValueError,
+        r"x_t must have shape \(any, 2\), got \(3, 1, 8, 8\)",
+    ),
+    # training
+    "train a network": (
+        lambda: train(MLP(), DATA),
+        TypeError,
+        "ddpm must be a DDPM, got MLP",
+    ),
+    "train with a dict": (
+        lambda: train(DDPM_3, DATA, {"steps": 1}),
+        TypeError,
+        "config must be a TrainConfig, got dict",
+    ),
+    "train on images alone": (
+        lambda: train(DDPM_3, X),
+        TypeError,
+        r"data must be the pair \(samples, labels\), got Tensor; .*\(samples, None\)",
+    ),
+    "train on nothing": (
+        lambda: train(DDPM_3, (X[:0], C[:0])),
+        ValueError,
+        r"samples must have shape \(N, \*D\) with N at least 1, got \(0, 2\)",
+    ),
+    "train on NaN": (
+        lambda: train(DDPM_3, (torch.tensor([[0.0, 0], [0, math.nan], [0, 0]]), C)),
+        ValueError,
+        "samples must be finite, got NaN or infinity in 1 of 3, first in sample 1",
+    ),
+    "train on bytes": (
+        lambda: train(DDPM_3, (torch.zeros(3, 2, dtype=torch.uint8), C)),
+        TypeError,
+        r"samples must be a float tensor, got torch\.uint8",
+    ),
+    "train with labels missing": (
+        lambda: train(DDPM_3, (X, C[:1])),
+        ValueError,
+        r"labels must have shape \(3,\), one label a sample, got \(1,\)",
+    ),
+    "train with label 3 of 3": (
+        lambda: train(DDPM_3, (X, C + 1)),
+        ValueError,
+        "labels must be in 0…2 for n_classes = 3, got 3",
+    ),
+    "no steps": (lambda: TrainConfig(steps=0), ValueError, "steps must be at least 1"),
+    "lr zero": (lambda: TrainConfig(lr=0), ValueError, "lr must be positive, got 0"),
+    "lr a string": (
+        lambda: TrainConfig(lr="fast"),
+        TypeError,
+        "lr must be a number, got 'fast'",
+    ),
+    "ema_decay one": (
+        lambda: TrainConfig(ema_decay=1.0),
+        ValueError,
+        r"ema_decay must be in \[0, 1\), got 1\.0",
+    ),
+    "no seconds": (
+        lambda: TrainConfig(max_seconds=0),
+        ValueError,
+        "max_seconds must be positive, got 0",
+    ),
+    "EMA that never learns": (
+        lambda: EMA(MLP(), decay=1.0),
+        ValueError,
+        r"decay must be in \[0, 1\), got 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+def test_bad_call(name: str) -> None:
+    call, error, message = BAD_CALLS[name]
+    with pytest.raises(error, match=message):
+        call()
