@@ -7,10 +7,12 @@ would wait for the device.
 
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+Kind = TypeVar("Kind")
 
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -22,10 +24,11 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an int, got {value!r}")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         rule = f"at least {low}" if high is None else f"in {low}…{high}"
-        raise ValueError(f"{name} must be {rule}, got {value}")
-    return int(value)
+        raise ValueError(f"{name} must be {rule}, got {number}")
+    return number
 
 
 def real(name: str, value: Any, low: float, high: float) -> float:
@@ -37,13 +40,14 @@ def real(name: str, value: Any, low: float, high: float) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not low <= value <= high or abs(value) == float("inf"):
+    number = float(value)
+    if not low <= number <= high or abs(number) == float("inf"):
         rule = {
             (0.0, float("inf")): "finite and at least 0",
             (-float("inf"), float("inf")): "finite",
         }.get((low, high), f"in [{low:g}, {high:g}]")
         raise ValueError(f"{name} must be {rule}, got {value}")
-    return float(value)
+    return number
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
@@ -58,10 +62,23 @@ def choice(name: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
+def instance(name: str, value: Any, cls: type[Kind], cure: str = "") -> Kind:
+    """Return `value` if it is an instance of the class.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    if not isinstance(value, cls):
+        raise TypeError(
+            f"{name} must be a {cls.__name__}, got {type(value).__name__}{cure}"
+        )
+    return value
+
+
 def floats(
     name: str, value: Any, shape: tuple[int | None, ...] | None = None
 ) -> Tensor:
-    """Return `value` if it is a tensor of floats; `None` in `shape` stands for any size.
+    """Return `value` if it is a tensor of floats; None in `shape` is any size.
 
     Raises:
         TypeError: if it is no tensor, or not of a floating dtype.

@@ -15,6 +15,7 @@ from minddpm import _validate
 from minddpm.schedule import Schedule, short_names
 
 Times: TypeAlias = int | Tensor  # one time for all samples, or (B,) int64
+Labels: TypeAlias = Tensor | None  # (B,) int64; None is "no label"
 Rng: TypeAlias = torch.Generator | None  # None is PyTorch's global generator
 
 
@@ -57,7 +58,7 @@ class DDPM(nn.Module):
     Raises:
         TypeError: if an argument is of the wrong type.
         ValueError: if an argument is out of range, or `schedule` is given together with
-            `betas` or another `n_T`.
+            `betas` or `n_T`.
 
     >>> from minddpm import MLP
     >>> ddpm = DDPM(MLP(dim=2, n_classes=3), betas=(1e-4, 0.02), n_T=1000)
@@ -65,6 +66,12 @@ class DDPM(nn.Module):
     >>> loss.shape
     torch.Size([])
     """
+
+    betas: Tensor  # the buffers that the methods below look up
+    alphas: Tensor
+    sqrtab: Tensor
+    sqrtmab: Tensor
+    posterior_variances: Tensor
 
     def __init__(
         self,
@@ -77,10 +84,7 @@ class DDPM(nn.Module):
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(nn_model, nn.Module):
-            raise TypeError(
-                f"nn_model must be a torch.nn.Module, got {type(nn_model).__name__}"
-            )
+        self.nn_model = _validate.instance("nn_model", nn_model, nn.Module)
         n_T = _validate.integer("n_T", n_T, 1)
         if schedule is None:
             if not isinstance(betas, tuple | list) or len(betas) != 2:
@@ -89,18 +93,13 @@ class DDPM(nn.Module):
                     "table of betas pass schedule=Schedule.from_betas(…)"
                 )
             schedule = Schedule.linear(n_T, *betas)
-        elif not isinstance(schedule, Schedule):
-            raise TypeError(
-                f"schedule must be a Schedule, got {type(schedule).__name__}; "
-                "Schedule.from_betas(…) makes one from a table"
-            )
-        elif tuple(betas) != (1e-4, 0.02) or n_T not in (1000, schedule.T):
+        elif tuple(betas) != (1e-4, 0.02) or n_T != 1000:
             raise ValueError(
-                f"schedule ({schedule}) replaces betas and n_T; got betas = {betas} "
-                f"and n_T = {n_T} as well: leave them out"
+                f"schedule replaces betas and n_T, got betas = {betas} and n_T = {n_T} "
+                "as well: leave them out"
             )
-        self.nn_model = nn_model
-        self.schedule = schedule
+        cure = "; Schedule.from_betas(…) makes one from a table"
+        self.schedule = _validate.instance("schedule", schedule, Schedule, cure)
         self.n_T = schedule.T
         self.drop_prob = _validate.real("drop_prob", drop_prob, 0.0, 1.0)
         for name, table in (schedule.tables() | short_names(schedule)).items():
@@ -202,9 +201,7 @@ class DDPM(nn.Module):
 
     # --- the loss --------------------------------------------------------------------
 
-    def forward(
-        self, x: Tensor, c: Tensor | None = None, *, generator: Rng = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, c: Labels = None, *, generator: Rng = None) -> Tensor:
         """Return the training loss of a batch [DDPM Algorithm 1, eq. 14].
 
         Draws, in this order: t uniform on 1…n_T inclusive, ε standard normal, and a
@@ -234,7 +231,7 @@ class DDPM(nn.Module):
         self,
         x0: Tensor,
         t: Times,
-        c: Tensor | None = None,
+        c: Labels = None,
         *,
         eps: Tensor | None = None,
         context_mask: Tensor | None = None,
@@ -266,7 +263,7 @@ class DDPM(nn.Module):
     # --- the reverse process p -------------------------------------------------------
 
     def predict_eps(
-        self, x_t: Tensor, t: Times, c: Tensor | None = None, w: float = 0.0
+        self, x_t: Tensor, t: Times, c: Labels = None, w: float = 0.0
     ) -> Tensor:
         """Predict the noise in x_t, guided towards the labels [CFG eq. 6].
 
@@ -326,7 +323,7 @@ class DDPM(nn.Module):
         self,
         x_t: Tensor,
         t: int,
-        c: Tensor | None = None,
+        c: Labels = None,
         *,
         w: float = 0.0,
         variance: str = "posterior",
@@ -372,7 +369,7 @@ class DDPM(nn.Module):
         device: torch.device | str | None = None,
         guide_w: float = 0.0,
         *,
-        c: Tensor | None = None,
+        c: Labels = None,
         variance: str = "posterior",
         clip_x0: float | None = None,
         generator: Rng = None,
@@ -407,9 +404,16 @@ class DDPM(nn.Module):
             c = torch.arange(n_sample, device=self.device) % self.n_classes
         shape = torch.Size((n_sample, *size))
         x = randn(shape, torch.empty(0, device=self.device), generator)
-        how = {"variance": variance, "clip_x0": clip_x0, "generator": generator}
         for t in range(self.n_T, 0, -1):
-            x, _ = self.p_step(x, t, c, w=guide_w, **how)
+            x, _ = self.p_step(
+                x,
+                t,
+                c,
+                w=guide_w,
+                variance=variance,
+                clip_x0=clip_x0,
+                generator=generator,
+            )
         return x
 
     # --- plumbing --------------------------------------------------------------------
@@ -429,11 +433,7 @@ class DDPM(nn.Module):
         return _validate.floats("eps", eps, tuple(x.shape))
 
     def _network(
-        self,
-        x_t: Tensor,
-        t: Times,
-        c: Tensor | None,
-        context_mask: Tensor | None = None,
+        self, x_t: Tensor, t: Times, c: Labels, context_mask: Tensor | None = None
     ) -> Tensor:
         """Call the network as its protocol says; no labels are all labels dropped."""
         n = len(_validate.floats("x_t", x_t))

@@ -1,5 +1,6 @@
 """Numbers that say how good samples are."""
 
+import numpy as np
 from torch import Tensor
 
 from minddpm import _validate
@@ -40,7 +41,10 @@ def class_accuracy(samples: Labelled, real: Labelled) -> float:
         _validate.floats(name, x, (None, *shape))
         if len(x) == 0:
             raise ValueError(f"{name} must hold at least one sample, got none")
-    train_x, train_c = (part.cpu().numpy() for part in real)
-    x, c = (part.cpu().numpy() for part in samples)
-    classifier = SVC(C=10).fit(train_x.reshape(len(train_x), -1), train_c)
-    return float(classifier.score(x.reshape(len(x), -1), c))
+    classifier = SVC(C=10).fit(*_rows(real))
+    return float(classifier.score(*_rows(samples)))
+
+
+def _rows(data: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """Return what scikit-learn works on: (N, d) and (N,) arrays."""
+    return data[0].flatten(1).cpu().numpy(), data[1].cpu().numpy()

@@ -27,6 +27,8 @@ class Conditioning(nn.Module):
         null_label: the vector of "no label" is "learned", or "zero" for ever.
     """
 
+    frequencies: Tensor
+
     def __init__(self, n_feat: int, n_classes: int, null_label: str) -> None:
         super().__init__()
         n_feat = _validate.integer("n_feat", n_feat, 2)
@@ -137,8 +139,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1)
         self.skip = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else nn.Identity()
         # each block starts as its skip, which makes the first steps of training calm
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        _zero(self.conv2)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Map (B, n_in, H, W) to (B, n_out, H, W)."""
@@ -206,8 +207,7 @@ class UNet(nn.Module):
             self.ups.append(ResBlock(2 * n_skip, n_out, n_feat))
         self.norm = nn.GroupNorm(_groups(channels[0]), channels[0])
         self.leave = nn.Conv2d(channels[0], folded, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        _zero(self.leave)
         self.to(memory_format=torch.channels_last)
 
     def forward(
@@ -250,3 +250,9 @@ class UNet(nn.Module):
 def _groups(n_channels: int) -> int:
     """Return how many groups GroupNorm makes: 8 where that divides the channels."""
     return math.gcd(8, n_channels)
+
+
+def _zero(module: nn.Module) -> None:
+    """Set all parameters to 0."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)

@@ -77,11 +77,8 @@ class GaussianMixture(nn.Module):
             weights = torch.ones(n).to(means)
         wrong = ~(_validate.floats("weights", weights, (n,)).isfinite() & (weights > 0))
         _refuse("weights", weights, wrong, "be finite and positive")
-        if not isinstance(schedule, Schedule):
-            raise TypeError(
-                f"schedule must be a Schedule, got {type(schedule).__name__}; "
-                "for a table of betas take Schedule.from_betas(…)"
-            )
+        cure = "; for a table of betas take Schedule.from_betas(…)"
+        _validate.instance("schedule", schedule, Schedule, cure)
         present: list[int] = []
         if labels is not None:
             present = _validate.labels("labels", labels, n).unique().tolist()

@@ -5,6 +5,7 @@ A film strip, a progress bar and the final sample are the same loop:
 """
 
 import collections
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from minddpm import _validate
-from minddpm.ddpm import DDPM, Rng, randn
+from minddpm.ddpm import DDPM, Labels, Rng, randn
 
 
 class Step(NamedTuple):
@@ -34,7 +35,7 @@ class Step(NamedTuple):
 def ancestral(
     ddpm: DDPM,
     x_T: Tensor,
-    c: Tensor | None = None,
+    c: Labels = None,
     *,
     w: float = 0.0,
     variance: str = "posterior",
@@ -62,12 +63,14 @@ def ancestral(
     _check(ddpm, x_T, c, w, clip_x0)
     _validate.choice("variance", variance, ("posterior", "beta"))
 
-    how = {"w": w, "variance": variance, "clip_x0": clip_x0, "generator": generator}
+    step = functools.partial(
+        ddpm.p_step, c=c, w=w, variance=variance, clip_x0=clip_x0, generator=generator
+    )
 
     def walk() -> Iterator[Step]:
         x = x_T
         for t in range(ddpm.n_T, 0, -1):
-            x, x0_hat = ddpm.p_step(x, t, c, **how)
+            x, x0_hat = step(x, t)
             yield Step(t, x, x0_hat)
 
     return walk()
@@ -76,7 +79,7 @@ def ancestral(
 def ddim(
     ddpm: DDPM,
     x_T: Tensor,
-    c: Tensor | None = None,
+    c: Labels = None,
     *,
     steps: int = 50,
     eta: float = 0.0,
@@ -158,12 +161,9 @@ def sample(steps: Iterable[Step]) -> Tensor:
     return last[0].x_s
 
 
-def _check(
-    ddpm: DDPM, x_T: Tensor, c: Tensor | None, w: float, clip_x0: float | None
-) -> None:
+def _check(ddpm: DDPM, x_T: Tensor, c: Labels, w: float, clip_x0: float | None) -> None:
     """Refuse bad arguments when the sampler is made, not at its first step."""
-    if not isinstance(ddpm, DDPM):
-        raise TypeError(f"ddpm must be a DDPM, got {type(ddpm).__name__}")
+    _validate.instance("ddpm", ddpm, DDPM)
     n = len(_validate.floats("x_T", x_T))
     _validate.real("w", w, -math.inf, math.inf)
     if c is not None:

@@ -200,11 +200,9 @@ def train(
         ValueError: if the data are empty, hold a NaN or an infinity, or do not fit.
         FloatingPointError: at once if a loss is not finite; it names the step.
     """
-    if not isinstance(ddpm, DDPM):
-        raise TypeError(f"ddpm must be a DDPM, got {type(ddpm).__name__}")
+    _validate.instance("ddpm", ddpm, DDPM)
     config = TrainConfig() if config is None else config
-    if not isinstance(config, TrainConfig):
-        raise TypeError(f"config must be a TrainConfig, got {type(config).__name__}")
+    _validate.instance("config", config, TrainConfig)
     x0, c = _check_data(data, ddpm)
     device = ddpm.device
     x0, c = x0.to(device), None if c is None else c.to(device)

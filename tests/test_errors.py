@@ -105,7 +105,7 @@ BAD_CALLS = {
     "network is a function": (
         lambda: DDPM(lambda x: x),
         TypeError,
-        r"nn_model must be a torch\.nn\.Module, got function",
+        r"nn_model must be a Module, got function",
     ),
     "n_T zero": (lambda: DDPM(MLP(), n_T=0), ValueError, "n_T must be at least 1"),
     "betas a list of three": (
@@ -126,12 +126,12 @@ BAD_CALLS = {
     "schedule and n_T": (
         lambda: DDPM(MLP(), n_T=50, schedule=Schedule.cosine(20)),
         ValueError,
-        "replaces betas and n_T; .*n_T = 50 as well: leave them out",
+        "replaces betas and n_T, .*n_T = 50 as well: leave them out",
     ),
     "schedule and betas": (
         lambda: DDPM(MLP(), betas=(0.1, 0.2), schedule=Schedule.cosine(20)),
         ValueError,
-        r"replaces betas and n_T; got betas = \(0\.1, 0\.2\)",
+        r"replaces betas and n_T, got betas = \(0\.1, 0\.2\)",
     ),
     # the forward process
     "t zero": (lambda: DDPM_3.q_sample(X, 0), ValueError, r"t must be in 1…10, got 0"),
