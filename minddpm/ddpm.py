@@ -4,6 +4,7 @@ Equation numbers are those of DDPM (Ho, Jain & Abbeel 2020, arXiv 2006.11239) an
 CFG (Ho & Salimans 2022, arXiv 2207.12598).
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TypeAlias
@@ -379,7 +380,7 @@ class DDPM(nn.Module):
         Args:
             n_sample: how many, at least 1.
             size: shape of one sample, such as (1, 28, 28) or (2,).
-            device: must be the model's own device; None means just that.
+            device: where to draw x_T: the model's own device, which is what None means.
             guide_w: guidance weight w, as in `predict_eps`.
             c: labels, (n_sample,) int64; None cycles through 0…n_classes−1, or samples
                 without labels where the network has no `n_classes`.
@@ -395,25 +396,15 @@ class DDPM(nn.Module):
             ValueError: if an argument is out of range.
         """
         n_sample = _validate.integer("n_sample", n_sample, 1)
-        if device is not None and torch.device(device).type != self.device.type:
-            raise ValueError(
-                f"device must be the model's own, {self.device}, got {device}; "
-                f"move the model first: ddpm.to({str(device)!r})"
-            )
         if c is None and self.n_classes:
             c = torch.arange(n_sample, device=self.device) % self.n_classes
-        shape = torch.Size((n_sample, *size))
-        x = randn(shape, torch.empty(0, device=self.device), generator)
+        here = torch.empty(0, device=device or self.device)
+        x = randn(torch.Size((n_sample, *size)), here, generator)
+        step = functools.partial(
+            self.p_step, c=c, w=guide_w, clip_x0=clip_x0, generator=generator
+        )
         for t in range(self.n_T, 0, -1):
-            x, _ = self.p_step(
-                x,
-                t,
-                c,
-                w=guide_w,
-                variance=variance,
-                clip_x0=clip_x0,
-                generator=generator,
-            )
+            x, _ = step(x, t, variance=variance)
         return x
 
     # --- plumbing --------------------------------------------------------------------
@@ -436,7 +427,7 @@ class DDPM(nn.Module):
         self, x_t: Tensor, t: Times, c: Labels, context_mask: Tensor | None = None
     ) -> Tensor:
         """Call the network as its protocol says; no labels are all labels dropped."""
-        n = len(_validate.floats("x_t", x_t))
+        n = len(_validate.on_device("x", _validate.floats("x", x_t), self.device))
         t = _validate.times(t, n, self.n_T, device=x_t.device)
         if c is None:
             c = torch.zeros(n, dtype=torch.int64, device=x_t.device)
@@ -444,7 +435,7 @@ class DDPM(nn.Module):
         elif context_mask is None:
             context_mask = torch.zeros(n, device=x_t.device)
         c = _validate.labels("c", c, n, self.n_classes)
-        _validate.on_device("c", c, x_t.device)
+        _validate.on_device("c", c, self.device)
         _validate.floats("context_mask", context_mask, (n,))
         eps_hat = self.nn_model(x_t, c, t / self.n_T, context_mask)
         return _validate.floats("nn_model's output", eps_hat, tuple(x_t.shape))

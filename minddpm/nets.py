@@ -25,6 +25,10 @@ class Conditioning(nn.Module):
         n_feat: length of the vector, an even number.
         n_classes: number of classes; 0 ignores the labels.
         null_label: the vector of "no label" is "learned", or "zero" for ever.
+
+    Raises:
+        TypeError: if a number is no int.
+        ValueError: if an argument is out of range.
     """
 
     frequencies: Tensor
@@ -46,7 +50,17 @@ class Conditioning(nn.Module):
             self.label = nn.Embedding(n_classes + 1, n_feat, padding_idx=zero)
 
     def forward(self, c: Tensor, t: Tensor, context_mask: Tensor, n: int) -> Tensor:
-        """Return the (n, n_feat) vectors for labels c and times t."""
+        """Return the vectors for labels c and times t.
+
+        Args:
+            c: labels, int64, (n,) or broadcastable to it.
+            t: times over T, in (0, 1], (n,) or broadcastable to it.
+            context_mask: float, 1 where the label is dropped, as c.
+            n: number of samples.
+
+        Returns:
+            One vector a sample, (n, n_feat).
+        """
         phase = t.reshape(-1, 1).expand(n, 1) * self.frequencies
         vector = self.time(torch.cat([phase.sin(), phase.cos()], dim=1))
         if self.n_classes:
@@ -142,7 +156,15 @@ class ResBlock(nn.Module):
         _zero(self.conv2)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Map (B, n_in, H, W) to (B, n_out, H, W)."""
+        """Apply the block.
+
+        Args:
+            x: features, (B, n_in, H, W) float.
+            condition: vectors of `Conditioning`, (B, n_condition).
+
+        Returns:
+            Features, (B, n_out, H, W).
+        """
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.told(condition)[:, :, None, None].chunk(2, dim=1)
         h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))

@@ -270,7 +270,7 @@ BAD_CALLS = {
     "sample elsewhere": (
         lambda: DDPM_3.sample(1, (2,), "meta"),
         ValueError,
-        r"device must be the model's own, cpu, got meta; .*ddpm\.to\('meta'\)",
+        "x must be on the model's device, cpu, got meta",
     ),
     "ancestral of a network": (
         lambda: ancestral(MLP(), X),
