@@ -109,7 +109,7 @@ def load(
         raise TypeError(f"root must be a path or None, got {root!r}")
     if name == "digits":
         return _digits(split)
-    images, labels = _pictures(name, split, _data_root(root), download)
+    images, labels = _pictures(name, split, data_root(root), download)
     return images.float().div_(127.5).sub_(1), labels
 
 
@@ -127,7 +127,16 @@ def _digits(split: str) -> tuple[Tensor, Tensor]:
     return images[chosen], labels[chosen]
 
 
-def _data_root(root: str | os.PathLike[str] | None) -> Path:
+def data_root(root: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder that data sets are in, or would be downloaded to.
+
+    Args:
+        root: a folder of one's own; None means $MINDDPM_DATA, else "minddpm" in the
+            user's cache ($XDG_CACHE_HOME, else ~/.cache).
+
+    Returns:
+        The folder, which need not exist, with "~" expanded.
+    """
     if root is None:
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         root = os.environ.get("MINDDPM_DATA") or os.path.join(cache, "minddpm")

@@ -4,7 +4,6 @@ Equation numbers are those of DDPM (Ho, Jain & Abbeel 2020, arXiv 2006.11239) an
 CFG (Ho & Salimans 2022, arXiv 2207.12598).
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import TypeAlias
@@ -400,11 +399,16 @@ class DDPM(nn.Module):
             c = torch.arange(n_sample, device=self.device) % self.n_classes
         here = torch.empty(0, device=device or self.device)
         x = randn(torch.Size((n_sample, *size)), here, generator)
-        step = functools.partial(
-            self.p_step, c=c, w=guide_w, clip_x0=clip_x0, generator=generator
-        )
         for t in range(self.n_T, 0, -1):
-            x, _ = step(x, t, variance=variance)
+            x, _ = self.p_step(
+                x,
+                t,
+                c,
+                w=guide_w,
+                variance=variance,
+                clip_x0=clip_x0,
+                generator=generator,
+            )
         return x
 
     # --- plumbing --------------------------------------------------------------------

@@ -4,6 +4,7 @@ import ast
 import html
 import importlib
 import io
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def healthy() -> Diagnosis:
 
 
 @pytest.fixture(autouse=True)
-def data_root(monkeypatch, tmp_path):
+def _data_root(monkeypatch, tmp_path):
     monkeypatch.setenv("MINDDPM_DATA", str(tmp_path))
     monkeypatch.setenv("MINDDPM_DEVICE", "cpu")
 
@@ -224,7 +225,9 @@ def test_unknown_device(monkeypatch):
 
 
 def test_data_root(monkeypatch, tmp_path):
-    assert find("data root").found == str(tmp_path)
+    assert find("data root").found == os.path.relpath(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    assert find("data root").found == f"~/{tmp_path.name}"
     monkeypatch.setenv("MINDDPM_DATA", str(tmp_path / "new" / "one"))
     assert find("data root").ok
     assert not (tmp_path / "new").exists()

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from wrong_answers import Exercise
 
 from minddpm.course import checks
+from wrong_answers import Exercise
 
 
 def right(x0, eps, a):
@@ -13,8 +13,8 @@ def right(x0, eps, a):
 
 def looped(x0, eps, a):
     mixture = torch.empty_like(x0)
-    for i in range(len(x0)):
-        mixture[i] = np.sqrt(a) * x0[i] + np.sqrt(1 - a) * eps[i]
+    for i in range(x0.shape[1]):  # by rows it would take half a second
+        mixture[:, i] = np.sqrt(a) * x0[:, i] + np.sqrt(1 - a) * eps[:, i]
     return mixture
 
 
@@ -32,7 +32,7 @@ def by_name(*, x0, eps, a):
 
 
 def with_gradient(x0, eps, a):
-    return right(x0.requires_grad_(), eps, a)
+    return right(x0.clone().requires_grad_(), eps, a)
 
 
 def own_noise(x0, eps, a):

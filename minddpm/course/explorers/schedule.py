@@ -1,0 +1,160 @@
+"""The explorer of notebook 02: what a noise schedule does to a picture.
+
+`draw` depends on its arguments alone; that it reuses a figure is for speed.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from minddpm import Schedule, _validate, data
+from minddpm.course.explorers.canvas import Canvas, Picture
+from minddpm.course.explorers.panel import Choice, Slider, Toggle, panel
+from minddpm.course.plots import COLOURS, house_style
+
+RED_FLAG = 0.05
+"""Largest √ᾱ_T that passes for "x_T is pure noise"."""
+
+_STEPS = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 500, 700, 1000)
+_BETAS = [float(f"{k}e{power}") for power in range(-5, 0) for k in (1, 1.5, 2, 3, 5, 7)]
+_RED = "#b3261e"
+_LINEAR = ("kind", "linear")
+
+CONTROLS = (
+    Choice("kind", "schedule", ("linear", "cosine", "sigmoid"), "linear"),
+    Toggle("rescale", "multiply β by 1000/T", when=_LINEAR),
+    Slider("T", "steps T", _STEPS, 1000),
+    Slider("t", "step t", range(1, 1001), 300, at_most="T", play=True),
+    Slider("beta_1", "β_1", _BETAS[:20], 1e-4, when=_LINEAR),
+    Slider("beta_T", "β_T", _BETAS[12:29], 0.02, when=_LINEAR),
+)
+
+
+class _Scene:
+    """The figure, and what moves in it."""
+
+    def __init__(self) -> None:
+        self.canvas = Canvas(height=3.7)
+        figure = self.canvas.figure
+        panels = figure.subplot_mosaic(
+            [["beta", "signal", "snr", "x_t"], ["beta", "signal", "snr", "x_T"]],
+            width_ratios=[1.15, 1.15, 1.15, 1],
+        )
+        titles = {"beta": "$β_t$", "signal": "$\\sqrt{\\bar{α}_t}$", "snr": "log₁₀ SNR"}
+        limits = {"beta": (1e-5, 1.5), "signal": (0, 1.02), "snr": (-6, 6)}
+        self.curves: list[Line2D] = []
+        self.dots: list[Line2D] = []
+        for colour, (name, title) in zip(COLOURS, titles.items(), strict=False):
+            ax = panels[name]
+            ax.set(xlim=(0, 1.02), ylim=limits[name], xlabel="t/T", title=title)
+            ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+            self.curves += ax.plot([], [], color=colour, animated=True)
+            self.dots += ax.plot([], [], "o", color=colour, markersize=9, animated=True)
+        panels["beta"].set_yscale("log")
+        panels["signal"].axhline(RED_FLAG, color=_RED, linestyle=":")
+        panels["snr"].axhline(0, color="0.8", linewidth=1, zorder=0)
+        self.images: list[AxesImage] = []
+        self.names: list[Text] = []
+        for name in ("x_t", "x_T"):
+            ax = panels[name]
+            ax.set_axis_off()
+            empty = np.zeros((8, 8))
+            image = ax.imshow(empty, "gray", vmin=-1.5, vmax=1.5, animated=True)
+            ax.set_title(" ")  # keeps the place of the text that moves
+            text = ax.text(0.5, 1.06, "", ha="center", va="bottom", animated=True)
+            text.set_transform(ax.transAxes)
+            self.images.append(image)
+            self.names.append(text)
+        self.x0 = data.load("digits")[0][13, 0].numpy()
+        generator = torch.Generator().manual_seed(0)
+        self.eps = torch.randn(8, 8, generator=generator).numpy()
+
+
+@functools.cache
+def _scene() -> _Scene:
+    with house_style():
+        return _Scene()
+
+
+def draw(
+    kind: str, T: int, beta_1: float, beta_T: float, rescale: bool, t: int
+) -> Picture:
+    """Draw a schedule, and one digit at its step t and at its end.
+
+    Args:
+        kind: "linear", "cosine" or "sigmoid".
+        T: number of steps.
+        beta_1: β_1; like the next two as for `Schedule.linear`, ignored by the others.
+        beta_T: β_T.
+        rescale: whether to multiply both by 1000/T.
+        t: the step to look at, 1…T.
+
+    Returns:
+        The picture; its status has β_t, √ᾱ_t, SNR and √ᾱ_T.
+
+    Raises:
+        ValueError: if there is no such schedule, or no such step in it.
+    """
+    _validate.choice("kind", kind, ("linear", "cosine", "sigmoid"))
+    if kind == "linear":
+        schedule = Schedule.linear(T, beta_1, beta_T, rescale)
+    else:
+        schedule = Schedule.cosine(T) if kind == "cosine" else Schedule.sigmoid(T)
+    _validate.integer("t", t, 1, T)
+    scene = _scene()
+    # numpy, for matplotlib looks at tensors number by number; the smallest float for
+    # an SNR of 0, so that it has a logarithm
+    beta, signal, noise = (
+        table.numpy()
+        for table in (
+            schedule.betas,
+            schedule.sqrt_alpha_bars,
+            schedule.sqrt_one_minus_alpha_bars,
+        )
+    )
+    log_snr = schedule.snr.clamp(min=1e-38).log10().numpy()
+    u = np.linspace(0, 1, T + 1)
+    for table, curve, dot in zip(
+        (beta, signal, log_snr), scene.curves, scene.dots, strict=True
+    ):
+        curve.set_data(u[1:], table[1:])  # without t = 0: log β and SNR are infinite
+        dot.set_data(u[t : t + 1], table[t : t + 1])
+    for image, step in zip(scene.images, (t, T), strict=True):
+        image.set_data(signal[step] * scene.x0 + noise[step] * scene.eps)
+    end = float(signal[T])
+    at_t, at_T = scene.names
+    at_t.set_text(f"x at t = {t}")
+    at_T.set_text(f"x at T = {T}")
+    at_T.set_color(_RED if end > RED_FLAG else "black")
+    return Picture(
+        scene.canvas.png(),
+        f"{kind} schedule: curves of β_t, √ᾱ_t and log SNR over t/T with a mark at t, "
+        "and one digit at step t and at step T",
+        f"step t = {t} of {T}: β_t = {beta[t]:.4g}, √ᾱ_t = {signal[t]:.4f}, "
+        f"log₁₀ SNR = {log_snr[t]:.2f}\n"
+        f"the end: √ᾱ_T = {end:.4f}; {(signal < RED_FLAG).sum()} of {T} steps have "
+        f"√ᾱ_t below {RED_FLAG}",
+        _diagnosis(end) if end > RED_FLAG else "",
+    )
+
+
+def _diagnosis(end: float) -> str:
+    return (
+        f"√ᾱ_T = {end:.2f} is above {RED_FLAG}: sampling starts from pure noise, but "
+        f"x_T still holds the picture at {100 * end:.0f} % of its contrast. What the "
+        "network saw at t = T in training is not what it gets when sampling starts."
+    )
+
+
+def schedule_explorer() -> Any:
+    """Build the widget: choose a schedule, step through it, look at where it ends.
+
+    Returns:
+        An ipywidgets box; see `panel`.
+    """
+    return panel(draw, CONTROLS)
