@@ -7,10 +7,20 @@ import importlib
 from typing import Any
 
 _HOMES = {  # in which file of this folder each one lives
+    "best_denoiser_explorer": "best_denoiser",
+    "forward_chain_explorer": "forward_chain",
+    "loss_weights_explorer": "loss_weights",
     "schedule_explorer": "schedule",
+    "training_explorer": "training",
 }
 
-__all__ = ["schedule_explorer"]
+__all__ = [
+    "best_denoiser_explorer",
+    "forward_chain_explorer",
+    "loss_weights_explorer",
+    "schedule_explorer",
+    "training_explorer",
+]
 
 
 def __getattr__(name: str) -> Any:

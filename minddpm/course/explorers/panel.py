@@ -137,8 +137,8 @@ def panel(draw: Callable[..., Picture], controls: Sequence[Control]) -> Any:
 
     def follow(_: Any = None) -> None:
         for c in controls:
-            if (other := getattr(c, "at_most", None)) is not None:
-                limit = min(c.values[-1], handles[other].value)
+            if isinstance(c, Slider) and c.at_most is not None:
+                limit = min(c.values[-1], handles[c.at_most].value)
                 for widget in inputs[c.name]:
                     widget.max = limit  # and the value follows
             if (when := getattr(c, "when", None)) is not None:

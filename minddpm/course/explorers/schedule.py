@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
+from matplotlib.patches import Rectangle
 
 from minddpm import Schedule, _validate, data
 from minddpm.course.explorers.canvas import Canvas, Picture
@@ -23,6 +23,8 @@ RED_FLAG = 0.05
 _STEPS = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 500, 700, 1000)
 _BETAS = [float(f"{k}e{power}") for power in range(-5, 0) for k in (1, 1.5, 2, 3, 5, 7)]
 _RED = "#b3261e"
+_COPIES = 400  # their mean has noise of std 1/20: a picture shows from RED_FLAG on
+_MEAN = f"mean of {_COPIES} $x_T$"
 _LINEAR = ("kind", "linear")
 
 CONTROLS = (
@@ -46,33 +48,34 @@ class _Scene:
             width_ratios=[1.15, 1.15, 1.15, 1],
         )
         titles = {"beta": "$β_t$", "signal": "$\\sqrt{\\bar{α}_t}$", "snr": "log₁₀ SNR"}
-        limits = {"beta": (1e-5, 1.5), "signal": (0, 1.02), "snr": (-6, 6)}
+        limits = {"beta": (1e-5, 1.5), "signal": (0, 1.04), "snr": (-6, 6)}
         self.curves: list[Line2D] = []
         self.dots: list[Line2D] = []
         for colour, (name, title) in zip(COLOURS, titles.items(), strict=False):
             ax = panels[name]
-            ax.set(xlim=(0, 1.02), ylim=limits[name], xlabel="t/T", title=title)
+            ax.set(xlim=(0, 1.06), ylim=limits[name], xlabel="t/T", title=title)
             ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             self.curves += ax.plot([], [], color=colour, animated=True)
             self.dots += ax.plot([], [], "o", color=colour, markersize=9, animated=True)
         panels["beta"].set_yscale("log")
         panels["signal"].axhline(RED_FLAG, color=_RED, linestyle=":")
+        panels["signal"].text(0.03, RED_FLAG + 0.02, f"{RED_FLAG}", color=_RED)
         panels["snr"].axhline(0, color="0.8", linewidth=1, zorder=0)
         self.images: list[AxesImage] = []
-        self.names: list[Text] = []
-        for name in ("x_t", "x_T"):
+        for name, title, white in (("x_t", "$x_t$", 1.5), ("x_T", _MEAN, 0.25)):
             ax = panels[name]
-            ax.set_axis_off()
+            ax.set(xticks=[], yticks=[])
+            ax.set_title(title, fontsize=12)
             empty = np.zeros((8, 8))
-            image = ax.imshow(empty, "gray", vmin=-1.5, vmax=1.5, animated=True)
-            ax.set_title(" ")  # keeps the place of the text that moves
-            text = ax.text(0.5, 1.06, "", ha="center", va="bottom", animated=True)
-            text.set_transform(ax.transAxes)
-            self.images.append(image)
-            self.names.append(text)
-        self.x0 = data.load("digits")[0][13, 0].numpy()
+            grey = ax.imshow(empty, "gray", vmin=-white, vmax=white, animated=True)
+            self.images.append(grey)
+        self.frame = Rectangle((0, 0), 1, 1, transform=panels["x_T"].transAxes)
+        self.frame.set(fill=False, edgecolor=_RED, linewidth=6, animated=True)
+        figure.add_artist(self.frame)
+        self.x0 = data.load("digits")[0][0, 0].numpy()
         generator = torch.Generator().manual_seed(0)
-        self.eps = torch.randn(8, 8, generator=generator).numpy()
+        eps = torch.randn(_COPIES, 8, 8, generator=generator).numpy()
+        self.eps = eps[0], eps.mean(axis=0)
 
 
 @functools.cache
@@ -84,7 +87,7 @@ def _scene() -> _Scene:
 def draw(
     kind: str, T: int, beta_1: float, beta_T: float, rescale: bool, t: int
 ) -> Picture:
-    """Draw a schedule, and one digit at its step t and at its end.
+    """Draw a schedule, a digit at its step t, and what is left of it at the end.
 
     Args:
         kind: "linear", "cosine" or "sigmoid".
@@ -124,20 +127,17 @@ def draw(
     ):
         curve.set_data(u[1:], table[1:])  # without t = 0: log β and SNR are infinite
         dot.set_data(u[t : t + 1], table[t : t + 1])
-    for image, step in zip(scene.images, (t, T), strict=True):
-        image.set_data(signal[step] * scene.x0 + noise[step] * scene.eps)
+    for image, step, eps in zip(scene.images, (t, T), scene.eps, strict=True):
+        image.set_data(signal[step] * scene.x0 + noise[step] * eps)
     end = float(signal[T])
-    at_t, at_T = scene.names
-    at_t.set_text(f"x at t = {t}")
-    at_T.set_text(f"x at T = {T}")
-    at_T.set_color(_RED if end > RED_FLAG else "black")
+    scene.frame.set_visible(end > RED_FLAG)
     return Picture(
         scene.canvas.png(),
         f"{kind} schedule: curves of β_t, √ᾱ_t and log SNR over t/T with a mark at t, "
-        "and one digit at step t and at step T",
+        f"and one digit: at step t, and averaged over {_COPIES} draws of x_T",
         f"step t = {t} of {T}: β_t = {beta[t]:.4g}, √ᾱ_t = {signal[t]:.4f}, "
         f"log₁₀ SNR = {log_snr[t]:.2f}\n"
-        f"the end: √ᾱ_T = {end:.4f}; {(signal < RED_FLAG).sum()} of {T} steps have "
+        f"the end: √ᾱ_T = {end:.3g}; {(signal < RED_FLAG).sum()} of {T} steps have "
         f"√ᾱ_t below {RED_FLAG}",
         _diagnosis(end) if end > RED_FLAG else "",
     )
@@ -146,8 +146,8 @@ def draw(
 def _diagnosis(end: float) -> str:
     return (
         f"√ᾱ_T = {end:.2f} is above {RED_FLAG}: sampling starts from pure noise, but "
-        f"x_T still holds the picture at {100 * end:.0f} % of its contrast. What the "
-        "network saw at t = T in training is not what it gets when sampling starts."
+        f"x_T still holds the picture at {100 * end:.0f} % of its contrast. So the "
+        "network starts with an input that it never saw in training."
     )
 
 

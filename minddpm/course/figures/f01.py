@@ -1,6 +1,7 @@
 """The figures of notebook 01: the forward chain. One call, one figure; see `plots`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from minddpm import _validate
 from minddpm.course.plots import COLOURS, WIDTH, house_style
+from minddpm.course.plots.style import canvas
 
 Density = Callable[[Tensor, Tensor], Tensor]
 
-_SMALL = 12  # size of the smallest text, in points
 _PATHS = 6
 
 
@@ -37,12 +38,13 @@ def plot_chain(
     """
     path = _validate.floats("path", path, (None, None)).detach().cpu()
     pictures = _validate.floats("pictures", pictures, (len(path), None, None))
-    T, x, times, heat = (*_heat(path, density),)
+    T = len(path) - 1
+    x, heat = _heat(path, density)
     shown = np.linspace(0, T, 9).round().astype(int)
     with house_style():
         figure = plt.figure(figsize=(WIDTH, 5.4))
-        # a margin of half a picture, so that each is centred below its time
-        above, below = figure.subplots(2, 1, height_ratios=[3.4, 1])
+        axes = figure.subplots(2, 1, height_ratios=[3.4, 1])
+    with canvas(list(axes), WIDTH, 5.4, n=2) as (above, below):
         above.imshow(
             heat,
             cmap="Greys",
@@ -54,14 +56,14 @@ def plot_chain(
             interpolation="bilinear",
         )
         _paths(above, path)
-        margin = T / 16
+        margin = T / 16  # half a picture: each is centred below its time
         above.set(xlim=(-margin, T + margin), ylim=(x[0], x[-1]), ylabel="$x_t$")
-        above.set_xticks(shown, [f"$t$ = {t}" if t == 0 else f"{t}" for t in shown])
+        above.set_xticks(shown, ["$t$ = 0" if t == 0 else f"{t}" for t in shown])
         above.set_title(title or "")
         half = 0.46 * T / 8
         for t in shown:
             below.imshow(
-                pictures[t].detach().cpu().clamp(-1, 1),
+                pictures[t].detach().cpu().clamp(-1, 1).numpy(),
                 cmap="gray",
                 vmin=-1,
                 vmax=1,
@@ -93,27 +95,24 @@ def plot_laws(
     path = _validate.floats("path", path, (None, None)).detach().cpu()
     times = _times(times, len(path) - 1)
     x = torch.linspace(*_limits(path), 400)
-    bins = np.linspace(float(x[0]), float(x[-1]), 71)
-    with house_style():
-        figure, axes = plt.subplots(
-            1, len(times), figsize=(WIDTH, 3.0), sharex=True, squeeze=False
-        )
-        for t, ax in zip(times, axes[0], strict=True):
-            bars = {"color": COLOURS[5], "alpha": 0.55}
+    bins = np.linspace(float(x[0]), float(x[-1]), 71).tolist()
+    with canvas(None, WIDTH, 3.0, n=len(times)) as axes:
+        for t, ax in zip(times, axes, strict=True):
+            bars: dict[str, Any] = {"color": COLOURS[5], "alpha": 0.55}
             ax.hist(path[t].numpy(), bins, density=True, **bars)
             ax.plot(x, density(x, torch.full((400,), t)), color=COLOURS[4])
             ax.set(title=f"$t$ = {t}", xlabel="$x_t$", yticks=[])
             ax.spines.left.set_visible(False)
-        here = axes[0, -1].transAxes
+        here = axes[-1].transAxes
         for text, y, colour in (
             ("simulated", 0.98, COLOURS[0]),
             ("exact", 0.87, COLOURS[4]),
         ):
-            axes[0, -1].text(
+            axes[-1].text(
                 1, y, text, color=colour, transform=here, ha="right", va="top"
             )
-        axes[0, -1].set_ylim(top=1.35 * axes[0, -1].get_ylim()[1])
-        figure.suptitle(title or "")
+        axes[-1].set_ylim(top=1.35 * axes[-1].get_ylim()[1])
+        axes[0].figure.suptitle(title or "")
 
 
 def plot_clouds(
@@ -133,15 +132,15 @@ def plot_clouds(
     """
     path = _validate.floats("path", path, (None, None, 2)).detach().cpu()
     times = _times(times, len(path) - 1)
-    with house_style():
-        figure, axes = plt.subplots(
-            1, len(times), figsize=(WIDTH, 2.5), sharex=True, sharey=True, squeeze=False
-        )
-        for t, ax in zip(times, axes[0], strict=True):
-            ax.scatter(*path[t].T.numpy(), s=3, color=COLOURS[0], linewidths=0)
+    with canvas(None, WIDTH, 2.5, n=len(times)) as axes:
+        for t, ax in zip(times, axes, strict=True):
+            x, y = path[t].T.numpy()
+            ax.scatter(x, y, s=3, color=COLOURS[0], linewidths=0)
             ax.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal", title=f"$t$ = {t}")
             ax.set(xticks=[-2, 0, 2], yticks=[-2, 0, 2])
-        figure.suptitle(title or "")
+            if ax is not axes[0]:
+                ax.set_yticklabels([])
+        axes[0].figure.suptitle(title or "")
 
 
 def plot_ends(
@@ -164,13 +163,10 @@ def plot_ends(
     """
     if not 1 <= len(ends) <= 3:
         raise ValueError(f"ends must be one to three pairs, got {len(ends)}")
-    bins = np.linspace(-4, 4, 81)
-    with house_style():
-        figure, axes = plt.subplots(
-            1, len(ends), figsize=(WIDTH, 3.6), sharey=True, squeeze=False
-        )
+    bins = np.linspace(-4, 4, 49).tolist()
+    with canvas(None, WIDTH, 3.6, n=len(ends)) as axes:
         top = 0.0
-        for (name, pair), ax in zip(ends.items(), axes[0], strict=True):
+        for (name, pair), ax in zip(ends.items(), axes, strict=True):
             for k, sample in enumerate(pair):
                 values = _validate.floats(f"ends[{name!r}]", sample, (None,)).cpu()
                 heights = ax.hist(
@@ -181,31 +177,34 @@ def plot_ends(
                     linewidth=2.2,
                     color=COLOURS[k],
                 )[0]
-                top = max(top, heights.max())
+                top = max(top, float(np.max(heights)))
             ax.set(title=name, xlabel="$x_T$", xlim=(-4, 4), yticks=[])
             ax.spines.left.set_visible(False)
-        axes[0, 0].set_ylim(0, 1.3 * top)
-        for k, (text, side) in enumerate(zip(names, ("left", "right"), strict=True)):
-            for ax in axes[0]:
-                at = {"left": 0.02, "right": 0.98}[side]
-                where = {"transform": ax.transAxes, "ha": side, "va": "top"}
-                ax.text(at, 0.98, text, color=COLOURS[k], **where)
-        figure.suptitle(title or "")
+        for ax in axes:
+            ax.set_ylim(0, 1.3 * top)
+            for k, (text, side) in enumerate(
+                zip(names, ("left", "right"), strict=True)
+            ):
+                where: dict[str, Any] = {
+                    "transform": ax.transAxes,
+                    "ha": side,
+                    "va": "top",
+                }
+                ax.text(k, 0.98, text, color=COLOURS[k], **where)
+        axes[0].figure.suptitle(title or "")
 
 
-def _heat(
-    path: Tensor, density: Density
-) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Return T, positions, times, and the density at each position and time."""
+def _heat(path: Tensor, density: Density) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions, and the scaled density by position and time."""
     T = len(path) - 1
     x = torch.linspace(*_limits(path), 161)
     times = torch.linspace(0, T, min(T, 200) + 1).round().long()
     grid = torch.cartesian_prod(torch.arange(len(times)), torch.arange(len(x)))
-    heat = density(x[grid[:, 1]], times[grid[:, 0]]).detach().cpu()
-    heat = heat.reshape(len(times), len(x)).T.numpy()
+    values = density(x[grid[:, 1]], times[grid[:, 0]]).detach().cpu()
+    heat = values.reshape(len(times), len(x)).T.numpy()
     # each column by its own root of the peak, or only the first would show anything
     heat = heat / np.sqrt(heat.max(axis=0, keepdims=True))
-    return T, x.numpy(), times.numpy(), heat
+    return x.numpy(), heat
 
 
 def _limits(path: Tensor) -> tuple[float, float]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from minddpm import _validate
@@ -103,10 +103,10 @@ def plot_triples(
     rest = c - guess
     with house_style():
         figure = plt.figure(figsize=(WIDTH, 4.6))
-        spread = figure.add_gridspec(1, 2, width_ratios=[1.25, 1])
+        spread = figure.add_gridspec(1, 2, width_ratios=[1.4, 1])
         _draw_plane(
             figure.add_subplot(spread[0], projection="3d"),
-            (a[:250], b[:250], c[:250]),
+            (a[:200], b[:200], c[:200]),
             (of_a, of_b),
         )
         ax = figure.add_subplot(spread[1])
@@ -122,6 +122,7 @@ def plot_triples(
             write(ax, name, (at, y), (6, 6), ha="left", va="bottom", color=colour)
         ax.set(xlabel="$x_s$ minus the plane", ylabel="density", yticks=[])
         ax.set(title="what the plane leaves", xlim=(-widest, widest))
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.tick_params(labelsize=SMALL)
 
 
@@ -133,7 +134,7 @@ def _draw_plane(
     sides = [np.array([v.min(), v.max()]) for v in (a, b)]
     flat = np.meshgrid(*sides)
     height = factors[0] * flat[0] + factors[1] * flat[1]
-    ax.plot_surface(*flat, height, color=COLOURS[5], alpha=0.35, shade=False)
+    ax.plot_surface(*flat, height, color=COLOURS[5], alpha=0.25, shade=False)
     ends = factors[0] * a + factors[1] * b
     for p, q, low, high in zip(a, b, ends, c, strict=True):
         ax.plot([p, p], [q, q], [low, high], color="0.5", linewidth=0.8)
@@ -143,10 +144,11 @@ def _draw_plane(
     ax.set(xlabel="$x_0$", ylabel="$x_t$", zlabel="$x_s$")
     ax.set_title("triples of one chain, and the plane")
     ax.tick_params(labelsize=SMALL, pad=0)
+    ax.tick_params(axis="z", pad=5)
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
-        axis.set_major_locator(plt.MaxNLocator(4))
-    ax.view_init(elev=12, azim=-68)
-    ax.set_box_aspect((1, 1, 0.85), zoom=0.9)
+        axis.set_major_locator(MaxNLocator(4))
+    ax.view_init(elev=14, azim=-72)
+    ax.set_box_aspect((1, 1, 0.85), zoom=1.1)
 
 
 def plot_bound_terms(
@@ -178,85 +180,62 @@ def plot_bound_terms(
         bars.bar([1], values[:1], color=COLOURS[1], width=0.8)
         bars.axhline(0, color="0.2", linewidth=1)
         bars.set(xlabel="step t", title="terms of the bound, in nats", xlim=(-0.5, n))
-        text = f"$L_0$ = {values[0]:.2f} (a log density)"
+        text = f"$L_0 = {values[0]:.2f}$ (a log density)"
         write(bars, text, (1, values[0]), (10, 4), ha="left", color=COLOURS[1])
         middle = float(values[1:-1].sum())
         text = f"$L_1 + … + L_{{T-1}}$ = {middle:.2f}"
         at = (n / 6, 0.8 * float(values[1:-1].max(initial=0)))
         write(bars, text, at, ha="left", color=COLOURS[0])
-        text = f"$L_T$ = {values[-1]:.1g}, at the end"
+        digits, power = f"{values[-1]:.0e}".split("e")
+        text = rf"$L_T = {digits} \cdot 10^{{{int(power)}}}$, the end"
         write(bars, text, (n - 1, 0), (0, 6), ha="right", va="bottom", fontsize=SMALL)
-        curves.axhline(1, color=COLOURS[4], linestyle="--")
-        write(
-            curves, r"$L_{\mathrm{simple}}$: 1 at every t", (n, 1), (-4, -12),
-            ha="right",
-        )  # fmt: skip
+        curves.axhline(1, color=COLOURS[4], linestyle=":")
+        text = r"$L_{\mathrm{simple}}$: 1 at every t"
+        write(curves, text, (n, 1), (-4, 10), ha="right", color=COLOURS[4])
+        lowest = highest = 1.0
         for k, (colour, (name, table)) in enumerate(
             zip(COLOURS, weights.items(), strict=False)
         ):
             w = _validate.floats(name, table, (n,)).detach().cpu().numpy()[1:]
             good = np.isfinite(w)
-            style = {"color": colour, "linestyle": "-" if k == 0 else (0, (4, 2))}
-            curves.plot(t[good], w[good], **style)
-            first = int(t[good][0])
-            at = (first, float(w[good][0]))
-            write(curves, name, at, (8, 2), ha="left", va="bottom", color=colour)
-        curves.set(yscale="log", xlabel="step t", xlim=(-0.5, n))
+            x, y = t[good], w[good]
+            curves.plot(x, y, "--" if k else "-", color=colour)
+            lowest, highest = min(lowest, y.min()), max(highest, y.max())
+            # the first on the right of its curve, the others below the dip
+            at = (0, 0.8 * lowest / 1.5 ** (k - 1)) if k else (x[0], float(y[0]))
+            shift, va = ((2, 0), "top") if k else ((10, 0), "center")
+            write(curves, name, at, shift, ha="left", va=va, color=colour)
+        curves.set(ylim=(0.4 * lowest, 1.2 * highest), yscale="log")
+        curves.set(xlabel="step t", xlim=(-0.5, n))
+        curves.yaxis.set_major_formatter("{x:g}")
         curves.set_title(r"factor before $\|\epsilon - \epsilon_\theta\|^2$")
 
 
 def plot_loss_shares(
-    errors: Tensor,
-    weights: Mapping[str, Tensor],
-    *,
-    axes: Sequence[Axes] | None = None,
+    shares: Mapping[str, Tensor], *, axes: Sequence[Axes] | None = None
 ) -> None:
-    """Show which part of the time axis a weighted loss listens to.
-
-    For each table of weights, the share of Σ_t w_t error_t in each tenth of 1…T.
+    """Show which part of the time axis a loss gets its value from.
 
     Args:
-        errors: E‖ε − ε_θ‖² at each t, (T+1,) float; entry 0 is ignored.
-        weights: up to four tables (T+1,), by the text to write above; entry 0 is
-            ignored, and so are entries that are not finite.
-        axes: one Axes for each table; None makes a figure.
+        shares: the share of each tenth of t/T, (10,) float, of up to four losses, by
+            the text to write above.
+        axes: one Axes for each loss; None makes a figure.
 
     Raises:
         TypeError: if a tensor is none of floats.
-        ValueError: if shapes do not fit, T is less than 10, or there is not one Axes
-            for each of 1…4 tables.
+        ValueError: if a shape is wrong, or there is not one Axes for each of 1…4
+            losses.
     """
-    T = len(_validate.floats("errors", errors, (None,))) - 1
-    _validate.integer("T", T, 10)
-    n = _validate.integer("number of weights", len(weights), 1, 4)
+    n = _validate.integer("number of shares", len(shares), 1, 4)
     if axes is not None and len(axes) != n:
-        raise ValueError(f"axes must be {n}, one for each of weights, got {len(axes)}")
+        raise ValueError(f"axes must be {n}, one for each of shares, got {len(axes)}")
     with canvas(axes, WIDTH, 3.3, n=n) as panels:
-        for ax, (name, table) in zip(panels, weights.items(), strict=True):
-            w = _validate.floats(name, table, (T + 1,))
-            share = tenths(w * errors)
+        for ax, (name, values) in zip(panels, shares.items(), strict=True):
+            share = _validate.floats(name, values, (10,)).detach().cpu().numpy()
             ax.bar(np.arange(10) / 10 + 0.05, share, width=0.09, color=COLOURS[0])
-            at = (0.05, float(share[0]))
-            text = f"{share[0]:.0%}"
-            write(ax, text, at, (0, 2), va="bottom", fontsize=SMALL)
+            text = f"first tenth:\n{share[0]:.0%}"
+            write(ax, text, (1, 1.08), ha="right", va="top", fontsize=SMALL)
             ax.set(xlim=(0, 1), ylim=(0, 1.1), xlabel="t / T", title=name)
             ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-            ax.set_yticks([0, 0.5, 1], ["0", "½", "1"] if ax is panels[0] else [])
+            ax.set_yticks([0, 0.5, 1], ["0", "½", "1"] if ax is panels[0] else [""] * 3)
         panels[0].set_ylabel("share of the loss")
-
-
-def tenths(terms: Tensor) -> np.ndarray:
-    """Return the share of a sum over t = 1…T in each tenth of the time axis.
-
-    Args:
-        terms: (T+1,) float, at least 0; entry 0, and others that are not finite, do
-            not count.
-
-    Returns:
-        (10,) float64, of sum 1. Step t belongs to the tenth of (t−1)/T.
-    """
-    T = len(terms) - 1
-    values = torch.where(terms.isfinite(), terms, 0)[1:].double().cpu()
-    tenth = torch.arange(T) * 10 // T
-    sums = torch.zeros(10, dtype=torch.float64).index_add(0, tenth, values)
-    return (sums / sums.sum()).numpy()
