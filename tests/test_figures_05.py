@@ -77,7 +77,7 @@ def test_excess_is_loss_minus_floor_with_two_standard_errors():
     CALLS["excess"]()
     _, right = plt.gcf().axes
     (bars,) = right.containers
-    excess = (LOSS - FLOOR).numpy()
+    excess = (LOSS - FLOOR).double().numpy()
     np.testing.assert_allclose(bars.lines[0].get_ydata(), excess, atol=1e-7)
     segments = np.stack(bars.lines[2][0].get_segments())
     lengths = segments[:, 1, 1] - segments[:, 0, 1]

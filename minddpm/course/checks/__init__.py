@@ -14,12 +14,12 @@ from minddpm.course.checks.c03_best_denoiser import (
     check_eps_from_x0,
     check_gaussian_floor,
 )
+from minddpm.course.checks.c04_divergence import check_kl_gaussians
 from minddpm.course.checks.c04_noise_prediction_loss import (
-    check_kl_gaussians,
     check_mean_from_eps,
-    check_q_posterior,
     check_weight,
 )
+from minddpm.course.checks.c04_posterior import check_q_posterior
 from minddpm.course.checks.c05_loss import check_loss
 from minddpm.course.checks.c05_training import check_excess, check_time_features
 from minddpm.course.checks.report import Report

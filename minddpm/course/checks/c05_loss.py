@@ -171,9 +171,9 @@ def _judge_target(
         raise _fail("index_shift" if shifted else None, told, expected)
     steps = t.round().long()
     if not steps.all():  # a time of 0 was told, but was it used as well?
-        shifted = {"index_shift": cheats(False)["index_shift"]}
-        name = _found(function, x0, shifted) or "draws_t_0"
-        raise _fail(name, told, f"from 1/T = {1 / T:g} to 1")
+        shift = {"index_shift": cheats(False)["index_shift"]}
+        mistake = _found(function, x0, shift) or "draws_t_0"
+        raise _fail(mistake, told, f"from 1/T = {1 / T:g} to 1")
     if of_knowing < 1e-4:
         return
     x0 = x0.double()

@@ -202,7 +202,8 @@ def call(
         return _sound(result, shape)
     if not isinstance(result, tuple | list) or len(result) != len(shape):
         expected = f"{len(shape)} results, as in `return a, b`"
-        raise Wrong("wrong_type", _kind(result), expected)
+        name = "returns_nothing" if result is None else "wrong_type"
+        raise Wrong(name, "None" if result is None else _kind(result), expected)
     return tuple(_sound(r, s) for r, s in zip(result, shape, strict=True))
 
 

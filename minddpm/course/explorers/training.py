@@ -25,7 +25,7 @@ _LOW, _HIGH = 1e-4, 3.0  # ends of the axis of the excess
 _RATES = [float(f"{k}e{power}") for power in (-4, -3, -2) for k in (1, 2, 4, 8)] + [0.1]
 _TIMES = ("sines and cosines", "the number t/T", "hidden")
 
-REFERENCE = {"batch": 256, "lr": 8e-3, "time": _TIMES[0]}
+REFERENCE: dict[str, Any] = {"batch": 256, "lr": 8e-3, "time": _TIMES[0]}
 """The setting at which the controls start, drawn in grey behind every other one."""
 
 REFERENCE_LOSSES = (
@@ -225,13 +225,14 @@ def draw(batch: int, lr: float, time: str, run: Run | None) -> Picture:
     if run is None:
         for line in (scene.thin, scene.thick, scene.excess):
             line.set_data([], [])
-        excess = np.trapezoid(REFERENCE_EXCESS, _MARKS) / (_T - 1)
+        area = torch.trapezoid(torch.tensor(REFERENCE_EXCESS), torch.tensor(_MARKS))
+        share = float(area) / (_T - 1) / floor
         return Picture(
             scene.canvas.png(),
             "training curve over the floor, and excess of the loss at each t, of the "
             "first setting in grey",
             f"set: {chosen}. Press the button to train.\n"
-            f"grey: {_say(**REFERENCE)}; excess {excess / floor:.0%} of the floor",
+            f"grey: {_say(**REFERENCE)}; excess {100 * share:.3g} % of the floor",
         )
     n = len(run.losses)
     steps = np.arange(1, n + 1)

@@ -99,7 +99,7 @@ def _draw_losses(ax: Axes, t: Tensor, curves: Mapping[str, Tensor]) -> None:
     """Draw losses over log t, with the names of the curves in the corner."""
     looks = zip(curves.items(), (_BLACK, _BLUE, _RED, _GREEN), strict=False)
     for k, ((name, values), colour) in enumerate(looks):
-        mark = {"marker": "o", "markersize": 4} if k else {}
+        mark: dict[str, Any] = {"marker": "o", "markersize": 4} if k else {}
         ax.plot(t.cpu(), values, color=colour, **mark)
         at = (0.99, 0.99 - k * 0.09)
         how: dict[str, Any] = {"ha": "right", "va": "top", "color": colour}
@@ -146,7 +146,7 @@ def plot_excess(
         right.axhline(0, color="0.7", linewidth=1)
         right.plot(t.cpu(), distance, color=_RED)
         right.errorbar(
-            *(t.cpu(), excess, 2 * error),
+            *(t.cpu().numpy(), excess.numpy(), 2 * error.numpy()),
             fmt="o",
             color=_BLUE,
             markersize=5,
