@@ -112,7 +112,10 @@ def joined(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
         if name and name == last.get("name"):
             last.text += output.text
             continue
-        if WIDGET in output.get("data", {}):
+        data = output.get("data", {})
+        if WIDGET in data and "%|" in data.get("text/plain", ""):
+            continue  # a progress bar has nothing to say once it is over
+        if WIDGET in data:
             output.data = nbformat.from_dict({"text/plain": WIDGET_TEXT})
         last = output
         yield output

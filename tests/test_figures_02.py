@@ -52,7 +52,7 @@ def test_one_figure_no_setting_changed_and_no_warning(call):
 
 
 def test_bars_outside_the_band_are_counted():
-    """At 4 standard errors a right formula loses a bar in 500 figures."""
+    """At 4 standard errors chance puts one bar outside in about 160 such figures."""
     CALLS["chain"]()
     assert texts().count("0 of 30\noutside") == 2
     plt.close("all")

@@ -123,7 +123,7 @@ def doctor() -> Diagnosis:
 
 
 def _look(
-    name: str, look: Callable[[], str], cure: str = "see the README, section Setup"
+    name: str, look: Callable[[], str], cure: str = "see the README, section Start"
 ) -> Finding:
     """Make a finding of what `look` returns or raises."""
     try:
@@ -291,4 +291,4 @@ def _training() -> str:
     if not math.isfinite(value) or torch.equal(before, after):
         cure = "set MINDDPM_DEVICE=cpu and try again"
         raise _Ill(f"a step with loss {value} left the weights as they were", cure)
-    return f"one step, loss {value:.2f}, {time.perf_counter() - start:.2f} s"
+    return f"one step, {time.perf_counter() - start:.2f} s"

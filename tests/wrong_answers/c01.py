@@ -98,6 +98,10 @@ Q_STEP = Exercise(
         "β for √β": (step_with(keep, lambda b: b), "variance_or_std"),
         "1−β for √(1−β)": (step_with(lambda b: 1 - b, noise), "variance_or_std"),
         "shares": (step_with(lambda b: 1 - b, lambda b: b), "variance_or_std"),
+        "√(1−β²) and β": (
+            step_with(lambda b: (1 - b**2).sqrt(), lambda b: b),
+            "variance_or_std",
+        ),
         "1−√β": (step_with(lambda b: 1 - b.sqrt(), noise), "variance_or_std"),
         "rand for randn": (step_with(keep, noise, torch.rand_like), "which_noise"),
         "rand from −1 to 1": (
@@ -237,7 +241,7 @@ MOMENTS = Exercise(
         "each step from x_0": (moments_of_one_step, "not_multiplied"),
         "standard deviations": (
             lambda *given: (moments(*given)[0], moments(*given)[1].sqrt()),
-            None,
+            "not_squared",
         ),
         "nothing happens": (
             lambda m0, v0, betas: (m0 + 0 * betas, v0 + 0 * betas),
@@ -295,6 +299,14 @@ def chain_with(one_step, last=0):
 def one_noise(x0, betas):
     eps, rows = torch.randn(x0.shape), [x0]
     for beta in betas[1:]:
+        rows.append(keep(beta) * rows[-1] + noise(beta) * eps)
+    return torch.stack(rows)
+
+
+def noise_adds_up(x0, betas):
+    eps, rows = torch.zeros(x0.shape), [x0]
+    for beta in betas[1:]:
+        eps = eps + torch.randn(x0.shape)
         rows.append(keep(beta) * rows[-1] + noise(beta) * eps)
     return torch.stack(rows)
 
@@ -367,8 +379,15 @@ RUN_CHAIN = Exercise(
         "backwards": (lambda x0, betas: chain(x0, betas).flip(0), "no_start"),
         "one step too many": (
             lambda x0, betas: chain(x0, torch.cat([betas, betas[-1:]])),
-            None,
+            "too_many_rows",
         ),
+        "a step from t = 0": (
+            lambda x0, betas: torch.cat([x0[None], chain(x0, betas)]),
+            "too_many_rows",
+        ),
+        "x_T only": (lambda x0, betas: chain(x0, betas)[-1], "last_only"),
+        "a row for each point": (lambda x0, betas: chain(x0, betas).T, "transposed"),
+        "summed noise": (noise_adds_up, None),
         "betas backwards": (
             lambda x0, betas: chain(x0, torch.cat([betas[:1], betas[1:].flip(0)])),
             None,

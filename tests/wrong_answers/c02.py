@@ -88,6 +88,14 @@ WRONG_TABLES = {
         lambda betas: torch.cat([(1 - betas).cumprod(0), one]),
         "first_entry",
     ),
+    "entry 0 is β_1": (
+        lambda betas: torch.cat([betas[:1], (1 - betas).cumprod(0)]),
+        "first_entry",
+    ),
+    "β_1 taken for β_0": (
+        lambda betas: torch.cat([one, (1 - betas[1:]).cumprod(0)]),
+        "index_shift",
+    ),
     "off by one": (table_with_index_slip, "index_shift"),
     "ᾱ_0…ᾱ_{T−1}": (lambda betas: table(betas)[:-1], "index_shift"),
     "∏ to T": (product_to_T, "product_to_T"),
@@ -228,6 +236,14 @@ def table_without_entry_0(x0, t, eps):
     return a.sqrt() * x0 + (1 - a).sqrt() * eps
 
 
+def walk_with_one_eps(x0, t, eps):
+    x_t = x0.clone()
+    for s in range(1, int(t.max()) + 1):
+        step = alphas_[s].sqrt() * x_t + betas_[s].sqrt() * eps
+        x_t = torch.where(wide(s <= t, x0), step, x_t)
+    return x_t
+
+
 def root(a):
     return a.sqrt()
 
@@ -250,6 +266,12 @@ WRONG_JUMPS = {
     ),
     "eps not scaled": (jump_with(root, lambda a: 1.0), "no_weight"),
     "a sum": (jump_with(lambda a: 1.0, lambda a: 1.0), "no_weight"),
+    "√ᾱ for both": (jump_with(root, root), "same_factor"),
+    "1−√(1−ᾱ)": (
+        jump_with(lambda a: 1 - (1 - a).sqrt(), lambda a: (1 - a).sqrt()),
+        "variance_or_std",
+    ),
+    "all steps with one eps": (walk_with_one_eps, "one_noise_for_all"),
     "minus": (jump_with(root, lambda a: -((1 - a).sqrt())), "wrong_sign"),
     "one step only": (one_step, "which_alpha"),
     "α for ᾱ": (alpha_beside_alpha_bar, "which_alpha"),
@@ -349,6 +371,12 @@ WRONG_BETAS = {
         "index_shift",
     ),
     "constant": (lambda T: torch.full((T,), 10.05 / T), "constant_beta"),
+    "1000//T": (lambda T: linspace(T, 1e-4, 0.02) * (1000 // T), "rounded_factor"),
+    "1 − α^(1000/T)": (
+        lambda T: 1 - (1 - linspace(T, 1e-4, 0.02)) ** (1000 / T),
+        "not_linear",
+    ),
+    "the sum from 0": (lambda T: linspace(T, 0.0, 20.1 / T), None),
     "for T = 50 always": (lambda T: rescaled(50), "wrong_shape"),
     "factor 20 always": (lambda T: linspace(T, 1e-4, 0.02) * 20, None),
     "cosine": (lambda T: Schedule.cosine(T).betas[1:], None),

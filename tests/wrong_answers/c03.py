@@ -122,6 +122,12 @@ def naive_with_a_patch(x_t, data, alpha_bar_t):
     return likelihood / (likelihood.sum(1, keepdim=True) + 1e-12) @ data
 
 
+def one_maximum_for_all(x_t, data, alpha_bar_t):
+    exponents = -squared(x_t, data, alpha_bar_t) / (2 * (1 - alpha_bar_t))
+    likelihood = (exponents - exponents.max()).exp()
+    return likelihood / likelihood.sum(1, keepdim=True) @ data
+
+
 def nearest(x_t, data, alpha_bar_t):
     return data[squared(x_t, data, alpha_bar_t).argmin(1)]
 
@@ -214,8 +220,16 @@ DENOISE = Exercise(
         "nearest, data not scaled": (nearest_unscaled, "nearest_point"),
         "mean of the scaled data": (scaled_answer, "scaled_answer"),
         "mean of all data": (plain_mean, "not_weighted"),
-        "x_t / √ᾱ": (rescaled_input, None),
-        "weights per coordinate": (per_coordinate, None),
+        "x_t / √ᾱ": (rescaled_input, "ignores_noise"),
+        "weights per coordinate": (per_coordinate, "per_coordinate"),
+        "no variance at all": (mean_with(lambda d, a: -d), "no_variance"),
+        "the 2, but no variance": (mean_with(lambda d, a: -d / 2), "no_variance"),
+        "/ 2 * v": (mean_with(lambda d, a: -d / 2 * (1 - a)), "precedence"),
+        "softmax of exp": (
+            mean_with(lambda d, a: (-d / (2 * (1 - a))).exp()),
+            "softmax_of_exp",
+        ),
+        "the largest of the batch subtracted": (one_maximum_for_all, "underflow"),
         "right at one ᾱ only": (lambda x, d, a: right(x, d, 0.36), None),
         "bfloat16": (
             lambda x, d, a: right(x.bfloat16(), d.bfloat16(), a).float(),
@@ -274,6 +288,23 @@ EPS = Exercise(
         "multiplied": (
             lambda x, x0, a: (x - a**0.5 * x0) * (1 - a) ** 0.5,
             "multiplied",
+        ),
+        "only the signal divided": (
+            lambda x, x0, a: x - a**0.5 * x0 / (1 - a) ** 0.5,
+            "precedence",
+        ),
+        "only x_t divided": (
+            lambda x, x0, a: x / (1 - a) ** 0.5 - a**0.5 * x0,
+            "precedence",
+        ),
+        "root of 1−√ᾱ": (
+            lambda x, x0, a: (x - a**0.5 * x0) / (1 - a**0.5) ** 0.5,
+            "variance_or_std",
+        ),
+        "no brackets below": (lambda x, x0, a: (x - a**0.5 * x0) / 1 - a**0.5, None),
+        "eq. 15 once more": (
+            lambda x, x0, a: (x - a**0.5 * x0) / a**0.5,
+            "swapped",
         ),
         "x_t alone": (lambda x, x0, a: x / (1 - a) ** 0.5, "no_signal"),
         "noise of its own": (lambda x, x0, a: torch.randn_like(x), None),
@@ -347,7 +378,29 @@ FLOOR = Exercise(
         "ᾱ left out": (lambda a, s: s**2 / (s**2 + 1 - a), "unscaled_data"),
         "0": (lambda a, s: 0.0, None),
         "1": (lambda a, s: 1.0, None),
-        "ᾱ": (lambda a, s: a, None),
+        "ᾱ": (lambda a, s: a, "unit_variance"),
+        "signal over noise": (lambda a, s: a * s**2 / (1 - a), "not_normalised"),
+        "covariance 1": (
+            lambda a, s: 1 - 1 / (a * s**2 + 1 - a),
+            "noise_not_scaled",
+        ),
+        "Var(x_t) with the whole noise": (
+            lambda a, s: 1 - (1 - a) / (a * s**2 + 1),
+            "noise_not_scaled",
+        ),
+        "no factor in Var(x_t)": (
+            lambda a, s: 1 - (1 - a) / (s**2 + 1),
+            "noise_not_scaled",
+        ),
+        "Var(x_t) = s²": (lambda a, s: 1 - (1 - a) / s**2, "no_noise"),
+        "Var(ε) = 1−ᾱ": (
+            lambda a, s: (1 - a) - (1 - a) ** 2 / (a * s**2 + 1 - a),
+            "wrong_noise",
+        ),
+        "stds added": (
+            lambda a, s: 1 - (1 - a) / (a**0.5 * s + (1 - a) ** 0.5) ** 2,
+            "variance_or_std",
+        ),
         "a tenth too high": (lambda a, s: 1.1 * floor_right(a, s), None),
         "right for s = 0.7 only": (lambda a, s: floor_right(a, 0.7), None),
     },

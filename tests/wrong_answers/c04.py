@@ -242,6 +242,22 @@ EXERCISES = [
                 "swapped",
             ),
             "swapped precisions": (swapped_precisions, "swapped"),
+            "β for β/α, the second witness's variance": (
+                posterior_with(
+                    lambda b, a, ab, ab_s: ab_s**0.5 * b / (b + 1 - ab_s),
+                    lambda b, a, ab, ab_s: (1 - ab_s) / a**0.5 / (b + 1 - ab_s),
+                    lambda b, a, ab, ab_s: b * (1 - ab_s) / (b + 1 - ab_s),
+                ),
+                "which_variance",
+            ),
+            "no √ᾱ_s": (
+                posterior_with(lambda b, a, ab, ab_s: b / (1 - ab)),
+                "missing_scale",
+            ),
+            "no variance": (
+                lambda x0, x_t, t, betas, alpha_bars: (x0, None),
+                "returns_nothing",
+            ),
             "√ᾱ_t for √α_t": (
                 posterior_with(
                     of_x_t=lambda b, a, ab, ab_s: ab**0.5 * (1 - ab_s) / (1 - ab)
@@ -452,6 +468,10 @@ EXERCISES = [
                 None,
             ),
             "zero": (lambda m, v, n, w: torch.zeros_like(m), None),
+            "no var1 / var2": (
+                lambda m, v, n, w: 0.5 * (torch.log(w / v) + (m - n) ** 2 / w),
+                "missing_ratio",
+            ),
         },
     ),
     Exercise(
@@ -627,6 +647,20 @@ EXERCISES = [
                 "upside_down",
             ),
             "one": (weight_with(lambda s, b, a, ab, ab_s: 1.0), "not_weighted_at_all"),
+            "brackets forgotten": (
+                weight_with(lambda s, b, a, ab, ab_s: b**2 / 2 * s**2 * a * (1 - ab)),
+                "upside_down",
+            ),
+            "α squared": (
+                weight_with(
+                    lambda s, b, a, ab, ab_s: b**2 / (2 * s**2 * a**2 * (1 - ab))
+                ),
+                "variance_or_std",
+            ),
+            "of the means": (
+                weight_with(lambda s, b, a, ab, ab_s: 1 / (2 * s**2)),
+                "wrong_target",
+            ),
             "SNR": (weight_with(lambda s, b, a, ab, ab_s: ab / (1 - ab)), None),
             "½ β/α(1−ᾱ), for σ² = β": (
                 weight_with(lambda s, b, a, ab, ab_s: b / (2 * a * (1 - ab))),

@@ -145,6 +145,7 @@ WRONG_LOSSES = {
     "absolute error": (wrong(reduce=lambda e: e.abs().mean()), "not_squared"),
     "root": (wrong(reduce=lambda e: e.square().mean().sqrt()), "not_squared"),
     "norm": (wrong(reduce=lambda e: e.norm()), "not_squared"),
+    "a norm a sample": (wrong(reduce=lambda e: e.norm(dim=1).mean()), "not_squared"),
     "weight ᾱ_t": (one_weight_a_time, "weighted"),
     "detached": (wrong(reduce=lambda e: e.square().mean().detach()), "no_gradient"),
     "a float": (wrong(reduce=lambda e: e.square().mean().item()), "no_gradient"),
@@ -185,6 +186,10 @@ WRONG_LOSSES = {
         "which_alpha",
     ),
     "no noise": (wrong(noise=lambda ab, a: 0 * ab), "no_noise"),
+    "x0 for x_t": (
+        wrong(signal=lambda ab, a: 1, noise=lambda ab, a: 0),
+        "no_noise",
+    ),
     "no signal": (wrong(signal=lambda ab, a: 0 * ab), "no_signal"),
     "no factors": (
         wrong(signal=lambda ab, a: 1, noise=lambda ab, a: 1),
@@ -355,6 +360,12 @@ EXERCISES = [
             "var/n": (off(error=lambda d: d.var() / len(d)), "variance_or_std"),
             "swapped": (lambda a, b: excess(a, b)[::-1], "swapped"),
             "sum": (off(mean=lambda d: d.sum()), "reduction"),
+            "absolute": (off(mean=lambda d: d.abs().mean()), "absolute"),
+            "squares": (off(mean=lambda d: d.square().mean()), "absolute"),
+            "two standard errors": (
+                off(error=lambda d: 2 * d.std() / len(d) ** 0.5),
+                "two_errors",
+            ),
             "median": (off(mean=lambda d: d.median()), None),
             "no error": (lambda a, b: ((a - b).mean(), 0.0), None),
         },

@@ -90,7 +90,7 @@ def check_signal_and_noise(function: Callable[..., Any]) -> Report:
         measured=f"variance {variance:.3f} at a = {a:g}",
         expected="variance 1 at every a",
         standard_errors=apart,
-        hint="This is the whole forward process; there, a will be called ᾱ_t.",
+        hint="This is the whole forward process; there, one step has a = 1−β_t.",
     )
 
 

@@ -37,6 +37,11 @@ _HINTS = {
     "one_noise": "Every step added the same noise. Where do you draw it?",
     "stops_early": "The trajectory has T+1 rows, x_0 to x_T. Which is your last step?",
     "no_start": "Row 0 of the trajectory is x_0 itself, before any step.",
+    "too_many_rows": "Row 0 is x_0, and T steps follow. Which is your first step, and "
+    "which your last?",
+    "last_only": "Keep every x_t on the way, and stack them, x_0 first.",
+    "transposed": "One row for each t, one column for each point: along which axis did "
+    "you stack?",
     "starts_over": "Step t starts from x_{t−1}, the row that you made last.",
     "same_tensor": "All rows are equal. Did you put one tensor into your list T+1 "
     "times, and change it in place?",
@@ -53,7 +58,10 @@ def _known(t: int) -> dict[str, list[tuple[float, float]]]:
     signal_t = float(_TABLE.sqrt_alpha_bars[t])
     noise_t = float(_TABLE.sqrt_one_minus_alpha_bars[t])
     known = {
-        "variance_or_std": [(root, b), (1 - b, noise), (1 - b, b), (1 - noise, noise)],
+        "variance_or_std": [
+            *((root, b), (1 - b, noise), (1 - b, b), (1 - noise, noise)),
+            (math.sqrt(1 - b**2), b),
+        ],
         "index_shift": [*roots, *((r, noise) for r, _ in roots)]
         + [(root, n) for _, n in roots],
         "swapped": [(noise, root), (b, 1 - b)],
@@ -202,9 +210,15 @@ def check_run_chain(function: Callable[..., Any]) -> Report:
     betas, n = _TABLE.betas, 4000
     T = len(betas) - 1
     x0 = torch.where(torch.rand(n) < 0.5, -1.0, 1.2) + 0.3 * torch.randn(n)
-    path = call(function, (None, n), x0=x0, betas=betas)
+    path = call(function, None, x0=x0, betas=betas)
     start = x0.double()
     wanted = f"{T + 1} rows, x_0…x_{T}, the first of them x0"
+    if path.ndim != 2 or path.shape[1] != n:
+        faces = {(n,): "last_only", (n, T + 1): "transposed"}
+        name = faces.get(tuple(path.shape), "wrong_shape")
+        measured = f"a tensor of shape {tuple(path.shape)}"
+        expected = f"a tensor of shape {(T + 1, n)}"
+        raise Wrong(name, measured, expected, _HINTS.get(name, _HINTS["transposed"]))
     rows = f"{len(path)} rows"
     begins = len(path) > 0 and z_score(path[0], start, 1e-6) < 1
     if len(path) > 1 and z_score(path, path[:1], 1e-9) < 1:
@@ -212,7 +226,7 @@ def check_run_chain(function: Callable[..., Any]) -> Report:
     if not begins:
         raise _fail("no_start", f"{rows}, the first of them is not x0", wanted)
     if len(path) != T + 1:
-        mistake = "stops_early" if len(path) < T + 1 else None
+        mistake = "stops_early" if len(path) < T + 1 else "too_many_rows"
         raise _fail(mistake, rows, wanted)
     for t in range(1, T + 1):
         apart = _judge_row(t, start, path[t - 1], path[t])
@@ -221,7 +235,7 @@ def check_run_chain(function: Callable[..., Any]) -> Report:
         "standard errors from β_T",
         expected=f"β_t at every t = 1…{T}, of normal noise",
         standard_errors=apart,
-        hint="Any point of a row depends on the row above alone: a Markov chain.",
+        hint="Each row was made from the row above alone: a Markov chain.",
     )
 
 

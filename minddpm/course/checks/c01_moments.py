@@ -29,6 +29,7 @@ _HINTS = {
     "wrong_shape": "Entry t of the result belongs to x_t, from x_0 to x_T.",
     "no_weight": "The step shrinks x_{t−1} first. What does that do to its variance?",
     "no_noise": "The noise has a variance, too; those of independent parts add.",
+    "not_squared": "These are standard deviations. The exercise asks for variances.",
     "swapped": "Return the means first, then the variances.",
     "not_multiplied": "Entry t starts from entry t−1, not from entry 0.",
     "": "Write down mean and variance of √(1−β_t) x_{t−1} + √β_t ε, term by term.",
@@ -85,6 +86,7 @@ def check_moments(function: Callable[..., Any]) -> Report:
                 for f in (keep.sqrt(), none + 1)
             ],
             "no_noise": [torch.stack([_run(m0, keep.sqrt()), _run(v0, keep)])],
+            "not_squared": [torch.stack([right[0], right[1].sqrt()])],
             "swapped": [right.flip(0)],
             "not_multiplied": [torch.stack([m0 * keep.sqrt(), keep * v0 + b])],
         }

@@ -1,4 +1,4 @@
-"""Checks of the exercises in notebook 03."""
+"""Checks of the denoiser and its noise in notebook 03."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +24,13 @@ _MEAN_HINTS = {
     "which_alpha": "Eq. 4 scales x_0 by the root of ᾱ.",
     "wrong_sign": "The farther a data point is, the less it weighs.",
     "not_squared": "The exponent holds the squared distance.",
+    "no_variance": "How much a distance counts depends on the noise: divide the square "
+    "by 2 (1−ᾱ).",
+    "precedence": "In Python x / 2 * v is (x / 2) · v: put brackets around 2 * v.",
+    "softmax_of_exp": "Softmax takes the exponents: it applies exp() itself.",
+    "per_coordinate": "One weight per data point: sum the squares over the coordinates "
+    "before the softmax.",
+    "ignores_noise": "That is eq. 4 with the noise left out: no data in it.",
     "swapped": "ᾱ is the signal's share; the exponent has the noise's.",
     "not_normalised": "The weights of one x_t must add up to 1.",
     "not_weighted": "Your result is the same for every x_t.",
@@ -63,7 +70,8 @@ def _known_means(x_t: Tensor, data: Tensor, a: float) -> dict[str, Any]:
         how.setdefault("exponent", lambda d: -d / (2 * variance))
         return _mean(x_t, data, scale=scale, **how)
 
-    distance2 = (x_t[:, None] - root * data).double().square().sum(2)
+    squares = (x_t[:, None] - root * data).double().square()  # (B, N, D)
+    distance2, each = squares.sum(2), -squares / (2 * v)
     likelihood = (-distance2 / (2 * v)).exp()
     height = (2 * torch.pi * v) ** (-size / 2)
     wide = data.double()
@@ -81,6 +89,11 @@ def _known_means(x_t: Tensor, data: Tensor, a: float) -> dict[str, Any]:
             mean(scale=a, variance=1 - a**2),
         ],
         "wrong_sign": mean(variance=-v),
+        "no_variance": [mean(variance=0.5), mean(variance=1.0)],
+        "precedence": mean(variance=1 / v),
+        "softmax_of_exp": likelihood.softmax(1) @ wide,
+        "per_coordinate": (each.softmax(1) * wide).sum(1),
+        "ignores_noise": x_t.double() / root,
         "not_squared": [
             mean(exponent=lambda d: -d.sqrt() / (2 * v)),
             mean(exponent=lambda d: -d.sqrt() / (2 * v**0.5)),
@@ -183,6 +196,9 @@ _EPS_HINTS = {
     "not_divided": "What is left is √(1−ᾱ) · ε. And ε itself?",
     "multiplied": "What is left is √(1−ᾱ) · ε: undo the factor, do not repeat it.",
     "no_signal": "x0_hat does not appear in your result.",
+    "precedence": "Only one of the terms is divided: put brackets around x_t − √ᾱ x̂_0.",
+    "not_linear": "x_t and x0_hat enter with one factor each, and nothing is added: "
+    "check the brackets.",
     "": "Solve eq. 4 for ε, one step at a time.",
 }
 
@@ -195,6 +211,7 @@ def _known_eps(a: float) -> dict[str, list[tuple[float, float]]]:
             (1 / n**2, -s / n**2),
             (1 / n**2, -a / n**2),
             (1 / (1 - s), -s / (1 - s)),
+            (1 / (1 - s) ** 0.5, -s / (1 - s) ** 0.5),
         ],
         "which_alpha": [(1 / n, -a / n)],
         "unscaled_data": [(1 / n, -1 / n), (1, -1)],
@@ -203,6 +220,7 @@ def _known_eps(a: float) -> dict[str, list[tuple[float, float]]]:
         "not_divided": [(1, -s)],
         "multiplied": [(n, -s * n)],
         "no_signal": [(1 / n, 0), (1, 0)],
+        "precedence": [(1, -s / n), (1 / n, -s)],
     }
 
 
@@ -230,7 +248,7 @@ def check_eps_from_x0(function: Callable[..., Any]) -> Report:
         expected = f"ᾱ_t = {a:g}: {_sum(right)}"
         if rest > 1e-3:
             measured = f"ᾱ_t = {a:g}: no weighted sum of x_t and x0_hat"
-            raise Wrong(None, measured, expected, _EPS_HINTS[""])
+            raise Wrong(None, measured, expected, _EPS_HINTS["not_linear"])
         if z_score(factors, right, 1e-3) > 1:
             mistake = name_mistake(factors, _known_eps(a), tolerance=2e-3)
             measured = f"ᾱ_t = {a:g}: {_sum(factors)}"
@@ -244,87 +262,3 @@ def check_eps_from_x0(function: Callable[..., Any]) -> Report:
 
 def _sum(factors: Tensor) -> str:
     return f"{factors[0]:.3f}·x_t {factors[1]:+.3f}·x0_hat"
-
-
-# --- Exercise 3.3 ---------------------------------------------------------------------
-
-_FLOOR_HINTS = {
-    "variance_or_std": "Variances: s² of x_0, 1−ᾱ of the noise in x_t, and no root.",
-    "which_alpha": "Var(√ᾱ · x_0) holds the square of the factor.",
-    "explained_part": "That part of the noise is known from x_t; what is left?",
-    "wrong_target": "That is what is left of x_0. The loss is about ε.",
-    "not_squared": "The covariance appears squared, divided by Var(x_t).",
-    "swapped": "Cov(ε, x_t) has the factor of ε in eq. 4, not that of x_0.",
-    "unscaled_data": "x_t holds √ᾱ · x_0: where is ᾱ in its variance?",
-    "": "Write down Cov(ε, x_t) and Var(x_t) first, from eq. 4.",
-}
-
-
-def _known_floors(a: float, s: float) -> dict[str, Any]:
-    """Return what known mistakes give for one pair of ᾱ and s."""
-    n, total = 1 - a, a * s**2 + 1 - a
-    return {
-        "variance_or_std": [
-            a * s / (a * s + n),
-            (a * s**2 / total) ** 0.5,
-            a**0.5 * s / (a**0.5 * s + n**0.5),
-            1 - n / total**0.5,
-            1 - n / (a * s**2 + n**0.5),
-            1 - n**2 / total,
-            a * s**2 / (a * s**2 + n**0.5),
-        ],
-        "which_alpha": [
-            a**0.5 * s**2 / (a**0.5 * s**2 + n),
-            a**2 * s**2 / (a**2 * s**2 + n),
-            1 - n / (a**0.5 * s**2 + n),
-        ],
-        "explained_part": n / total,
-        "wrong_target": [s**2 * n / total, (s**2 * n / total) ** 0.5, s**2],
-        "not_squared": [1 - n**0.5 / total, 1 - n**0.5 / total**0.5],
-        "swapped": [1 - a / total, n * s**2 / (n * s**2 + a), a / total],
-        "unscaled_data": [s**2 / (s**2 + n), 1 - n / (s**2 + n)],
-    }
-
-
-@check("Exercise 3.3: the floor of one Gaussian")
-def check_gaussian_floor(function: Callable[..., Any]) -> Report:
-    """Check `gaussian_floor(alpha_bar_t, s)`, the least loss for data N(m, s²).
-
-    Var(ε) − Cov(ε, x_t)² / Var(x_t) = ᾱ_t s² / (ᾱ_t s² + 1−ᾱ_t)
-
-    Args:
-        function: takes ᾱ_t, a float in (0, 1), and s > 0, a float; returns a number.
-
-    Returns:
-        The report. It compares with the formula, and with the squared error that the
-        best straight line leaves in a simulation.
-    """
-    for a, s in ((0.36, 0.7), (0.9, 0.2), (0.1, 3.0), (0.99, 1.0)):
-        measured = float(call(function, (), alpha_bar_t=a, s=s))
-        right = a * s**2 / (a * s**2 + 1 - a)
-        if abs(measured - right) > 1e-5:
-            known = name_mistake(measured, _known_floors(a, s), tolerance=1e-5)
-            mean, error = _simulated_floor(a, s)
-            raise Wrong(
-                known,
-                f"ᾱ_t = {a:g}, s = {s:g}: {measured:.4f}",
-                f"a simulation leaves {mean:.4f} ± {error:.4f}",
-                _FLOOR_HINTS[known or ""],
-                apart if (apart := z_score(measured, mean, error)) > 5 else None,
-            )
-    mean, error = _simulated_floor(a, s)
-    return Report(
-        measured=f"{measured:.4f} at ᾱ_t = {a:g}, s = {s:g}",
-        expected=f"a simulation leaves {mean:.4f} ± {error:.4f}",
-        standard_errors=z_score(measured, mean, error),
-        hint="Near t = 1 it is close to 1: such little noise hides among the data.",
-    )
-
-
-def _simulated_floor(a: float, s: float, n: int = 20_000) -> tuple[float, float]:
-    """Return the squared error of the best line from x_t to ε, and its std error."""
-    x0, eps = torch.randn(2, n, dtype=torch.float64)
-    x_t = a**0.5 * s * x0 + (1 - a) ** 0.5 * eps
-    slope = (x_t @ eps) / (x_t @ x_t)
-    error = (eps - slope * x_t).square()
-    return float(error.mean()), float(error.std()) / n**0.5

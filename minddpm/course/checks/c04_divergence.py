@@ -20,13 +20,14 @@ from minddpm.course.checks.report import (
 _CHAINS = 25_000  # draws
 _HINTS = {
     "missing_half": "Every term of a Gaussian's log density carries a factor ½.",
-    "variance_or_std": "var1 and var2 are variances. Does a root or a square turn one "
-    "of them into something else?",
+    "variance_or_std": "var1 and var2 are variances. Does a root, a square or a "
+    "factor before the log treat one of them as a standard deviation?",
     "missing_minus_one": "What is the divergence of a Gaussian from itself?",
     "reversed_kl": "The average is over the first Gaussian, f: E_f[log f − log g].",
     "missing_log": "Two Gaussians of one mean and different widths differ, too.",
     "log_sign": "The narrower a Gaussian, the larger the log of its density: what "
     "does E_f[log f − log g] say about var1 → 0?",
+    "missing_ratio": "E_f (x − mean2)² has two parts. Where is var1?",
     "missing_means": "Move one Gaussian far away: does your divergence grow?",
     "not_squared": "How does E_f (x − mean2)² depend on the means?",
     "which_variance": "Which of the two densities brings the mean of the other in, "
@@ -65,6 +66,10 @@ def _kl_mistakes(m1: Tensor, v1: Tensor, m2: Tensor, v2: Tensor) -> dict[str, An
         "missing_minus_one": [right + 0.5, 2 * right + 1, right + 1.0],
         "missing_log": [right - 0.5 * log, 2 * right - log],
         "log_sign": [right - log, 2 * (right - log)],
+        "missing_ratio": [
+            right - 0.5 * (v1 / v2 - 1),
+            right - 0.5 * v1 / v2,
+        ],
         "missing_means": [right - 0.5 * gap / v2, 0.5 * (v1 / v2 - 1)],
         "not_squared": [
             right + 0.5 * ((m1 - m2).abs() - gap) / v2,

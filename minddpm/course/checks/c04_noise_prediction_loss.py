@@ -46,6 +46,8 @@ _WEIGHT_HINTS = {
     "index_shift": "In eq. 11 every table is at time t. Entry 0 is no noise, so "
     "table[t] is time t.",
     "upside_down": "A large σ_t forgives a wrong mean: does your weight fall with it?",
+    "wrong_target": "That is the weight of the squared difference of the means. How "
+    "large is the difference of the means for a given difference of the noises?",
     "not_weighted_at_all": "That is L_simple's weight. Here you are asked for the "
     "bound's.",
     "": "Write the formula down, then compare it with your code term by term.",
@@ -195,6 +197,7 @@ def _weight_mistakes(t: int, sigma: float) -> dict[str, Any]:
             b / (2 * sigma * (a * rest) ** 0.5),
             b / (2 * sigma**2 * (a * rest) ** 0.5),
             right / sigma**2,
+            right / a,
         ],
         "which_alpha": [
             right * a / ab,
@@ -212,7 +215,13 @@ def _weight_mistakes(t: int, sigma: float) -> dict[str, Any]:
             b_n**2 / (2 * sigma**2 * (1 - b_n) * rest_n),
             b**2 / (2 * sigma**2 * a * rest_n),
         ],
-        "upside_down": [1 / right, right * sigma**4, 1 / (2 * right)],
+        "upside_down": [
+            1 / right,
+            right * sigma**4,
+            1 / (2 * right),
+            b**2 / 2 * sigma**2 * a * rest,
+        ],
+        "wrong_target": [1 / (2 * sigma**2)],
         "not_weighted_at_all": [1.0, 1 / T],
     }
 

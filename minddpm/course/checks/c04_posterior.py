@@ -35,6 +35,9 @@ _HINTS = {
     "no_denominator": "A weighted average has weights of sum 1. What do yours sum to?",
     "not_weighted": "The two witnesses are not equally reliable: weigh each with its "
     "precision, 1/variance.",
+    "which_variance": "x_t / √α_t holds the noise of step t divided by √α_t, too. "
+    "Which variance has that error?",
+    "missing_scale": "What x_0 says about x_s is not x_0 itself: look at eq. 4.",
     "forgets_x0": "Your mean does not depend on x0 at all.",
     "forgets_x_t": "Your mean does not depend on x_t at all.",
     "wrong_sign": "Both witnesses count in the same direction.",
@@ -123,6 +126,10 @@ def _posterior_mistakes(t: int) -> tuple[dict[str, Any], dict[str, Any]]:
         ],
         "no_denominator": [(right[0] * rest, right[1] * rest)],
         "not_weighted": [(ab_s**0.5 / 2, 1 / (2 * a**0.5)), (ab_s**0.5 / 2, 0.5)],
+        "which_variance": [
+            (ab_s**0.5 * b / (b + 1 - ab_s), (1 - ab_s) / a**0.5 / (b + 1 - ab_s)),
+        ],
+        "missing_scale": [(b / rest, right[1])],
         "forgets_x0": [(0, a**-0.5), (0, right[1]), (0, 1), (0, a**0.5)],
         "forgets_x_t": [(ab_s**0.5, 0), (right[0], 0), (ab**0.5, 0)],
         "wrong_sign": [(right[0], -right[1]), (-right[0], right[1])],
@@ -145,6 +152,7 @@ def _posterior_mistakes(t: int) -> tuple[dict[str, Any], dict[str, Any]]:
         ],
         "which_alpha": [b_s, b * ab_s / ab],
         "no_denominator": [b * (1 - ab_s)],
+        "which_variance": [b * (1 - ab_s) / (b + 1 - ab_s)],
         "not_weighted": [(b / a + 1 - ab_s) / 4, (b / a + 1 - ab_s) / 2],
     }
     return factors, variances
@@ -171,7 +179,7 @@ def check_q_posterior(function: Callable[..., Any]) -> Report:
     for t in TIMES:
         x0, x_t = torch.randn(2, _POINTS, 1)
         inputs = {"x0": x0, "x_t": x_t, "t": t, "betas": beta, "alpha_bars": alpha_bar}
-        mean, variance = _call_for_two(function, **inputs)
+        mean, variance = call(function, [(_POINTS, 1), None], **inputs)
         if variance.numel() not in (1, _POINTS) or variance.max() != variance.min():
             measured = f"a tensor of shape {tuple(variance.shape)}"
             expected = "one number, the same for every sample"
@@ -214,17 +222,6 @@ def check_q_posterior(function: Callable[..., Any]) -> Report:
         standard_errors=worst,
         hint="At t = 1 the mean is x_0 and the variance 0: x_s is x_0 itself.",
     )
-
-
-def _call_for_two(function: Callable[..., Any], **inputs: Any) -> tuple[Tensor, Tensor]:
-    """Call a function that returns a mean, (B, 1), and a variance of any shape."""
-    try:
-        return call(function, [(_POINTS, 1), None], **inputs)
-    except Wrong as wrong:
-        if "NoneType" not in str(wrong.report.measured):
-            raise
-    hint = "Does your function end in `return mean, variance`?"
-    raise Wrong("returns_nothing", "None", "a mean and a variance", hint)
 
 
 def _sum(factors: Tensor) -> str:

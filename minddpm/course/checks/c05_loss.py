@@ -50,14 +50,15 @@ _HINTS = {
     "draws_t_0": "t = 0 is data without noise: there is nothing to learn there. Which "
     "is the first number that your randint can draw, and which the last?",
     "never_t_T": "randint(low, high) never draws high itself.",
-    "no_noise": "Your x_t is x0 times a number. Where does the noise come in?",
+    "no_noise": "Your x_t is x0, or x0 times a number. Where does the noise come in?",
     "no_signal": "Your x_t does not depend on x0.",
     "no_weight": "Both x0 and the noise have a factor in x_t [DDPM eq. 4].",
     "variance_or_std": "ᾱ_t and 1−ᾱ_t are shares of variance. Which factors do they "
     "ask for in x_t [DDPM eq. 4]?",
     "swapped": "At small t, x_t is almost x0. Which factor is then near 1?",
     "which_alpha": "α_t belongs to one step. The jump to time t needs all t of them.",
-    "wrong_sign": "Signal and noise are added, and their sum is what the network sees.",
+    "wrong_sign": "In x_t, signal and noise are added; in the error, the network's "
+    "answer is subtracted from ε.",
     "wrong_target": "Which of x0, x_t and eps is the network to predict?",
     "one_step_noise": "The target is ε itself, of variance 1 at every t, not the part "
     "√(1−ᾱ_t) ε that x_t has of it.",
@@ -140,7 +141,7 @@ def _judge_size(function: Callable[..., Any], x0: Tensor) -> None:
     known = {
         "reduction": [2, numbers, numbers / 2, 1 / numbers, 2 / numbers],
         "half": [1 / 2],
-        "not_squared": [1 / LARGE, 2 / LARGE, numbers**0.5 / LARGE],
+        "not_squared": [k / LARGE for k in (1, 2**0.5, 2, numbers**0.5)],
     }
     # in logarithms, where all of them are equally far apart
     logs = {name: [math.log(k) for k in sizes] for name, sizes in known.items()}
@@ -181,6 +182,8 @@ def _judge_target(
     expected = "0 for a net that knows ε, 1 for one of zeros"
     if z_score(x_t, table("sqrt_alpha_bars")[steps] * x0, 1e-4) <= 1:
         raise _fail("no_noise", "x_t = √ᾱ_t·x0, exactly", "noise in x_t")
+    if z_score(x_t, x0, 1e-6) <= 1:
+        raise _fail("no_noise", "x_t = x0, exactly", "noise in x_t")
     first = steps == 1
     if first.any() and z_score(x_t[first], x0[first], 1e-6) <= 1:
         raise _fail("index_shift", "at t = 1, x_t = x0, exactly", "noise in x_t")

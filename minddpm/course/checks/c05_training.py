@@ -117,6 +117,9 @@ _EXCESS_HINTS = {
     "variance_or_std": "The standard error is a standard deviation, not a variance.",
     "swapped": "Return the mean first, then its standard error.",
     "reduction": "The mean of the differences, not their sum.",
+    "absolute": "Keep the sign of each difference: on some draws the network does "
+    "better by luck, and that counts against its excess.",
+    "two_errors": "Return one standard error, not the two of an interval.",
     "": "Take the difference sample by sample; its mean, and its std over √n.",
 }
 
@@ -148,6 +151,7 @@ def check_excess(function: Callable[..., Any]) -> Report:
                 "relative": [mean / b.mean(), a.mean() / b.mean(), (d / b).mean()],
                 "swapped": error,
                 "reduction": [d.sum(), d.abs().sum()],
+                "absolute": [d.abs().mean(), d.square().mean()],
             }
             mistake = name_mistake(got[0], known, 1e-5)
         elif z_score(got[1], error, 0.01 * error) > 1:
@@ -161,6 +165,7 @@ def check_excess(function: Callable[..., Any]) -> Report:
                 ],
                 "no_root_n": [d.std(), d.std() / n],
                 "variance_or_std": [spread, spread / n, spread / n**0.5],
+                "two_errors": [2 * error, 1.96 * error],
             }
             mistake = name_mistake(got[1], known, 1e-3 * float(error))
         else:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.image import PcolorImage
 
 from minddpm import GaussianMixture, Schedule, data
 from minddpm.course.explorers.canvas import Canvas, Picture
@@ -23,6 +25,9 @@ _PATHS = 4
 _LIMIT = 3.2  # ends of the axis of x
 _X = torch.linspace(-_LIMIT, _LIMIT, 97)
 _COLUMNS = 100  # of the heat map
+_COLUMN_EDGES = np.linspace(0, 1, _COLUMNS + 2)
+_ROW_EDGES = np.linspace(-_LIMIT, _LIMIT, len(_X) + 1)
+_PIXEL_EDGES = np.arange(9.0)  # of the digit
 _EDGES = np.linspace(-_LIMIT, _LIMIT, 37)
 _TOP = 1.4  # end of the axis of the density
 
@@ -40,15 +45,10 @@ class _Scene:
         self.canvas = Canvas(height=3.5)
         chain, law, digit = self.canvas.figure.subplots(1, 3, width_ratios=[3.2, 1, 1])
         chain.set(xlim=(0, 1), ylim=(-_LIMIT, _LIMIT), xlabel="t/T", ylabel="$x_t$")
-        chain.set(title="paths over the law of $x_t$", xticks=(0, 0.5, 1))
-        self.heat = chain.imshow(
-            np.zeros((2, 2, 3), dtype=np.uint8),
-            extent=(0, 1, -_LIMIT, _LIMIT),
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            animated=True,
+        chain.set(
+            title="paths over the law of $x_t$ (columns scaled)", xticks=(0, 0.5, 1)
         )
+        self.heat = _cells(chain, _COLUMN_EDGES, _ROW_EDGES)
         self.paths, self.dots = [], []
         for colour in COLOURS[:_PATHS]:
             self.paths += chain.plot([], [], color=colour, lw=1.2, animated=True)
@@ -71,8 +71,21 @@ class _Scene:
             law.text(1, y, text, color=colour, fontsize=12, **at)
         digit.set_axis_off()
         digit.set_title("a digit at t")
-        grey = {"cmap": "gray", "vmin": -1.5, "vmax": 1.5, "animated": True}
-        self.digit = digit.imshow(np.zeros((8, 8)), **grey)
+        digit.set(xlim=(0, 8), ylim=(8, 0), aspect="equal")
+        self.digit = _cells(digit, _PIXEL_EDGES, _PIXEL_EDGES)
+
+
+def _cells(ax: Axes, x: np.ndarray, y: np.ndarray) -> PcolorImage:
+    """Add an empty picture; this kind draws in a fraction of the time of imshow's."""
+    cells = PcolorImage(ax, x, y, _grey(np.zeros((len(y) - 1, len(x) - 1))))
+    cells.set_animated(True)
+    ax.add_image(cells)
+    return cells
+
+
+def _grey(levels: np.ndarray) -> np.ndarray:
+    """Make (H, W) levels, 0 (black) to 255, a picture, (H, W, 3)."""
+    return np.repeat(levels.astype(np.uint8)[..., None], 3, axis=2)
 
 
 @functools.cache
@@ -156,8 +169,7 @@ def _heat(mixture: GaussianMixture, T: int) -> np.ndarray:
     # each column by its own root of the peak, or only the first would show anything
     density = density / density.amax(0, keepdim=True).sqrt()
     # few levels make small files; light ones let the paths stand out
-    grey = 255 - 8 * (density.clamp(max=1.7) * 10).round()
-    return grey[..., None].expand(-1, -1, 3).numpy().astype(np.uint8)
+    return _grey((255 - 8 * (density.clamp(max=1.7) * 10).round()).numpy())
 
 
 @functools.lru_cache(maxsize=32)
@@ -185,7 +197,7 @@ def draw(t: int, T: int, start: str) -> Picture:
         raise ValueError(f"t must be in 0…T, got t = {t} for T = {T}")
     scene, chain = _scene(), _chain(T, start)
     x_t = chain.x[t]
-    scene.heat.set_data(chain.heat)
+    scene.heat.set_data(_COLUMN_EDGES, _ROW_EDGES, chain.heat)
     for k, path, dot in zip(range(_PATHS), scene.paths, scene.dots, strict=True):
         path.set_data(chain.paths[0], chain.paths[k + 1])
         dot.set_data([t / T], [x_t[chain.shown[k]]])
@@ -194,13 +206,15 @@ def draw(t: int, T: int, start: str) -> Picture:
     scene.bars.set_data(np.minimum(heights, _TOP))
     exact_law = chain.mixture.log_prob(_X[:, None], t).exp()
     scene.curve.set_data(exact_law.numpy(), _X.numpy())
-    scene.digit.set_data(_digit(T)[t].numpy())
+    pixels = _grey(_digit(T)[t].clamp(-1.5, 1.5).add(1.5).mul(85).numpy())
+    scene.digit.set_data(_PIXEL_EDGES, _PIXEL_EDGES, pixels)
     (mean, std), (exact, exact_std) = chain.measured[t], chain.exact[t]
     left = _schedule(T).alpha_bars
     return Picture(
         scene.canvas.png(),
-        "sample paths over the heat map of the density of x_t with a cursor at t; the "
-        "law of x_t there as a curve over a histogram; one digit at step t",
+        "sample paths over the heat map of the density of x_t, each column divided by "
+        "the root of its peak, with a cursor at t; the law of x_t there as a curve "
+        "over a histogram; one digit at step t",
         f"step t = {t} of {T}, {_CHAINS} chains: mean {mean:.3f} (exact {exact:.3f}), "
         f"standard deviation {std:.3f} (exact {exact_std:.3f})\n"
         f"share of x_0's variance left: {left[t]:.2%} at t, {left[T]:.3g} at T",

@@ -4,6 +4,7 @@
 """
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ RED_FLAG = 0.05
 _STEPS = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 500, 700, 1000)
 _BETAS = [float(f"{k}e{power}") for power in range(-5, 0) for k in (1, 1.5, 2, 3, 5, 7)]
 _RED = "#b3261e"
+_LOWEST = -10.0  # of log₁₀ SNR on its axis; cosine with T = 1000 ends at −8.6
 _COPIES = 400  # their mean has noise of std 1/20: a picture shows from RED_FLAG on
 _MEAN = f"mean of {_COPIES} $x_T$"
 _LINEAR = ("kind", "linear")
@@ -48,7 +50,8 @@ class _Scene:
             width_ratios=[1.15, 1.15, 1.15, 1],
         )
         titles = {"beta": "$β_t$", "signal": "$\\sqrt{\\bar{α}_t}$", "snr": "log₁₀ SNR"}
-        limits = {"beta": (1e-5, 1.5), "signal": (0, 1.04), "snr": (-6, 6)}
+        limits = {"beta": (1e-5, 1.5), "signal": (-0.03, 1.04)}
+        limits["snr"] = _LOWEST, 6
         self.curves: list[Line2D] = []
         self.dots: list[Line2D] = []
         for colour, (name, title) in zip(COLOURS, titles.items(), strict=False):
@@ -110,8 +113,7 @@ def draw(
         schedule = Schedule.cosine(T) if kind == "cosine" else Schedule.sigmoid(T)
     _validate.integer("t", t, 1, T)
     scene = _scene()
-    # numpy, for matplotlib looks at tensors number by number; the smallest float for
-    # an SNR of 0, so that it has a logarithm
+    # numpy, for matplotlib looks at tensors number by number
     beta, signal, noise = (
         table.numpy()
         for table in (
@@ -120,13 +122,16 @@ def draw(
             schedule.sqrt_one_minus_alpha_bars,
         )
     )
-    log_snr = schedule.snr.clamp(min=1e-38).log10().numpy()
+    log_snr = _log_snr(schedule)
     u = np.linspace(0, 1, T + 1)
     for table, curve, dot in zip(
         (beta, signal, log_snr), scene.curves, scene.dots, strict=True
     ):
         curve.set_data(u[1:], table[1:])  # without t = 0: log β and SNR are infinite
-        dot.set_data(u[t : t + 1], table[t : t + 1])
+        height = table[t : t + 1]
+        if table is log_snr:  # below the axis, the dot stays on its edge
+            height = height.clip(min=_LOWEST + 0.5)
+        dot.set_data(u[t : t + 1], height)
     for image, step, eps in zip(scene.images, (t, T), scene.eps, strict=True):
         image.set_data(signal[step] * scene.x0 + noise[step] * eps)
     end = float(signal[T])
@@ -135,12 +140,19 @@ def draw(
         scene.canvas.png(),
         f"{kind} schedule: curves of β_t, √ᾱ_t and log SNR over t/T with a mark at t, "
         f"and one digit: at step t, and averaged over {_COPIES} draws of x_T",
-        f"step t = {t} of {T}: β_t = {beta[t]:.4g}, √ᾱ_t = {signal[t]:.4f}, "
+        f"step t = {t} of {T}: β_t = {beta[t]:.4g}, √ᾱ_t = {signal[t]:.3g}, "
         f"log₁₀ SNR = {log_snr[t]:.2f}\n"
         f"the end: √ᾱ_T = {end:.3g}; {(signal < RED_FLAG).sum()} of {T} steps have "
         f"√ᾱ_t below {RED_FLAG}",
         _diagnosis(end) if end > RED_FLAG else "",
     )
+
+
+def _log_snr(schedule: Schedule) -> np.ndarray:
+    """Return log₁₀ SNR_t, also where SNR_t is too small for float32."""
+    log_alpha_bar = torch.log1p(-schedule.betas.double()).cumsum(0)
+    log_snr = log_alpha_bar - (-torch.expm1(log_alpha_bar)).log()
+    return (log_snr / math.log(10)).numpy()
 
 
 def _diagnosis(end: float) -> str:

@@ -91,7 +91,7 @@ def plot_regression(
         for (name, (x, y)), (colour, line) in zip(curves.items(), looks, strict=False):
             left.plot(x, y, color=colour, linestyle=line)
             names.append((name, colour))
-        left.plot(centres, means, "o", color=_BLUE, markersize=6)
+        left.plot(centres, means, "o", color=_BLUE, markersize=4)
         for k, (name, colour) in enumerate(names):
             at = (0.03, 0.97 - 0.09 * k)
             left.text(*at, name, color=colour, transform=left.transAxes, va="top")

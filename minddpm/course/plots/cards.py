@@ -72,7 +72,11 @@ def plot_course_map(current: int = 0, *, ax: Axes | None = None) -> None:
 _NOTATION = (
     (r"$T,\ t$", "T, t", "number of steps; time, 1…$T$"),
     (r"$\beta_t$", "betas", "variance of the noise that step $t$ adds"),
-    (r"$\alpha_t$", "alphas", r"$1-\beta_t$, share of the variance that it keeps"),
+    (
+        r"$\alpha_t$",
+        "alphas",
+        r"$1-\beta_t$, share of the variance that $t$ keeps",
+    ),
     (
         r"$\bar{\alpha}_t$",
         "alpha_bars",
@@ -85,9 +89,17 @@ _NOTATION = (
         "standard deviation of the noise in $x_t$",
     ),
     (r"$x_0,\ x_t,\ x_T$", "x0, x_t, x_T", "data, noisy data, nearly pure noise"),
-    (r"$x_{t-1}$", "x_s", "less noisy than $x_t$: a time $s < t$"),
-    (r"$\epsilon$", "eps", "the noise in $x_t$, standard normal"),
-    (r"$\epsilon_\theta(x_t, t)$", "eps_hat", "that noise, as the network predicts it"),
+    (
+        r"$x_{t-1}$",
+        "x_s",
+        "one step less noisy; any $s < t$ in DDIM",
+    ),
+    (
+        r"$\epsilon$",
+        "eps",
+        r"standard normal, $\sqrt{1-\bar{\alpha}_t}$ times it is in $x_t$",
+    ),
+    (r"$\epsilon_\theta(x_t, t)$", "eps_hat", r"$\epsilon$ as the network predicts it"),
     (r"$\hat{x}_0$", "x0_hat", "the data, as predicted from $x_t$"),
     (r"$c,\ w$", "c, w", "class label; guidance weight, 0 is none"),
 )

@@ -172,8 +172,9 @@ def plot_loss(
     mean = (total[window:] - total[:-window]) / window
     steps = np.arange(1, n + 1)
     with canvas(ax, WIDTH, 4.0) as (ax,):
-        ax.plot(steps[:good], finite, color=COLOURS[0], alpha=0.35, linewidth=0.8)
-        ax.plot(steps[window - 1 : good], mean, color=COLOURS[0])
+        ax.plot(steps[:good], finite, color=COLOURS[0], alpha=0.5, linewidth=0.8)
+        middle = steps[: len(mean)] + (window - 1) / 2  # of each window: no lag
+        ax.plot(middle, mean, color=COLOURS[0])
         # a few spikes may leave the frame, the curve may not
         top = max([*np.quantile(finite, [0.995]), *mean, floor or 0]) if good else 1
         ax.set(xlabel="step", ylabel="loss", xlim=(0, n + 1), ylim=(0, 1.1 * top or 1))
