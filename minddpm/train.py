@@ -8,7 +8,7 @@ On return `ddpm` holds the averaged weights (EMA), whichever way training ended.
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,9 +149,11 @@ class History:
     Attributes:
         losses: the loss of each step that was taken, (steps,) float32.
         seconds: how long it took.
-        stopped: why it ended: "steps", "time" or "interrupted".
-        ema: the average that the model holds now; `history.ema.swap()` puts the raw
-            weights back, and a second call the averaged ones.
+        stopped: why it ended: "steps", "time" or "interrupted"; "running" in a
+            callback.
+        ema: the average that the model holds at the end; `history.ema.swap()` puts the
+            raw weights back, and a second call the averaged ones. In a callback the
+            model holds the raw ones.
     """
 
     losses: Tensor
@@ -175,6 +177,7 @@ def train(
     *,
     generator: torch.Generator | None = None,
     progress: bool = True,
+    callback: Callable[[History], None] | None = None,
 ) -> History:
     """Train the network of `ddpm` on data held in memory [DDPM Algorithm 1].
 
@@ -190,6 +193,9 @@ def train(
         generator: source of batches, times, noise and dropped labels, on the model's
             device; None makes one from `config.seed`.
         progress: show a progress bar with the loss and the time left.
+        callback: called after every step with the history so far. To sample from the
+            average, bracket the sampling by two calls of `history.ema.swap()`, and
+            draw from a generator of your own; its time counts as training time.
 
     Returns:
         The history. The same seed on the same machine gives the same weights, unless
@@ -241,6 +247,10 @@ def train(
             optimiser.step()
             ema.update()
             done += 1
+            if callback is not None:
+                passed = time.monotonic() - begin
+                callback(History(losses[:done].cpu(), passed, "running", ema))
+                ddpm.train()
             bar.update()
             if done % 50 == 0:
                 bar.set_postfix(loss=f"{float(losses[done - 50 : done].mean()):.4f}")

@@ -249,3 +249,30 @@ def test_it_trains_and_samples_on_cuda() -> None:
     assert history.losses.device.type == "cpu"
     x = ddpm.sample(6, (2,), generator=torch.Generator().manual_seed(0))
     assert x.device.type == "cuda"
+
+
+def test_a_callback_sees_every_step_and_can_sample_without_changing_the_run() -> None:
+    plain = model()
+    expected = train(plain, data(), QUICK, progress=False)
+    seen, ddpm = [], model()
+
+    def look(history) -> None:
+        seen.append((len(history.losses), history.stopped))
+        history.ema.swap()
+        ddpm.eval()
+        draws = torch.Generator().manual_seed(1)
+        sample(ancestral(ddpm, torch.zeros(2, 2), generator=draws))
+        history.ema.swap()
+
+    history = train(ddpm, data(), QUICK, progress=False, callback=look)
+    assert seen == [(k, "running") for k in range(1, 21)]
+    assert torch.equal(history.losses, expected.losses)
+    for one, other in zip(ddpm.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_a_callback_was_given_does_not_change_later() -> None:
+    kept = []
+    train(model(), data(), QUICK, progress=False, callback=kept.append)
+    for k, history in enumerate(kept):
+        assert torch.equal(history.losses, kept[-1].losses[: k + 1])
