@@ -20,19 +20,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.text import Text
 from PIL import Image
+from torch.testing import assert_close
 
-from minddpm import Schedule
+from minddpm import DDPM, Schedule, ancestral, ddim, sample
 from minddpm.course import explorers
+from minddpm.course.explorers import guidance, reverse_sampling
+from minddpm.course.explorers import law as laws
 from minddpm.course.explorers import panel as shell
 from minddpm.course.explorers.canvas import Canvas, Picture, _encode
+from minddpm.course.explorers.law import Law
 from minddpm.course.explorers.panel import Button, Choice, Slider, Toggle, panel
 
 MODULES = {
     info.name: importlib.import_module(f"{explorers.__name__}.{info.name}")
     for info in pkgutil.iter_modules(explorers.__path__)
-    if info.name not in ("canvas", "panel")
+    if info.name not in ("canvas", "law", "panel")
 }
 each = pytest.mark.parametrize("module", MODULES.values(), ids=list(MODULES))
 Settings = dict[str, Any]
@@ -299,6 +304,295 @@ class TestSchedule:
     def test_what_is_impossible_says_why(self, change, message):
         with pytest.raises(ValueError, match=re.escape(message)):
             MODULES["schedule"].draw(**self.BEGIN | change)
+
+
+# --- exact laws, and the samplers' explorers ------------------------------------------
+
+
+def five_errors(samples: torch.Tensor, law: Law) -> None:
+    """Compare mean, standard deviation and sixths of samples, (N,), with a law."""
+    n = len(samples)
+    mean, std = law.moments()
+    centred = samples.double() - samples.double().mean()
+    found = centred.square().mean().sqrt()
+    assert abs(float(samples.double().mean()) - mean) < 5 * found / n**0.5
+    kurtosis = (centred / found).pow(4).mean()
+    assert abs(float(found) - std) < 5 * found * ((kurtosis - 1) / (4 * n)) ** 0.5
+    edges = np.array([-9.0, -0.75, -0.4, 0.05, 0.35, 0.75, 9.0])
+    share = law.shares(edges)
+    assert share.sum() == pytest.approx(1)
+    measured = np.histogram(samples, edges)[0] / n
+    due = n * share > 25  # fewer are not Gaussian, and would be missing elsewhere
+    error = np.sqrt(share[due] * (1 - share[due]) / n)
+    assert (np.abs(measured - share)[due] < 5 * error).all()
+
+
+class TestLaw:
+    def test_linear_steps_follow_the_two_line_recursion(self):
+        mean, variance = 0.0, 1.0
+        gains = [0.7, 0.9, 0.8, 0.5]
+        sigmas = np.array([0.3, 0.05, 0.0, 0.1])
+        for gain, sigma in zip(gains, sigmas, strict=True):
+            mean, variance = gain * mean + 0.2, gain**2 * variance + sigma**2
+        sent = np.stack([gain * laws.grid() + 0.2 for gain in gains])
+        law = laws.carry(laws.normal(), sent, sigmas)
+        assert law.moments() == pytest.approx((mean, variance**0.5), abs=1e-6)
+        edges = np.linspace(-0.5, 1.5, 21)
+        normal = torch.distributions.Normal(mean, variance**0.5)
+        exact = normal.cdf(torch.tensor(edges)).diff()
+        np.testing.assert_allclose(law.shares(edges), exact, atol=1e-4)
+
+    @pytest.mark.parametrize("fine", [1, 4])
+    def test_without_any_noise_it_is_a_change_of_variable(self, fine):
+        sent = np.stack([np.tanh(laws.grid(fine)), laws.grid(fine) ** 3])
+        law = laws.carry(laws.normal(fine), sent, np.zeros(2))
+        edges = np.array([-1, -0.1, 0.01, 0.3, 1])
+        back = np.arctanh(np.cbrt(edges).clip(-1 + 1e-12, 1 - 1e-12))
+        exact = torch.distributions.Normal(0.0, 1.0).cdf(torch.tensor(back)).diff()
+        np.testing.assert_allclose(law.shares(edges), exact, atol=2e-4)
+
+    def test_moments_up_to_the_third_survive_the_grid(self):
+        x = np.random.default_rng(0).uniform(-4, 4, (1, 512))
+        places, shares = laws._neighbours(x)
+        grid = laws.grid()[places.reshape(4, -1)]
+        for power in range(4):
+            np.testing.assert_allclose((shares[0] * grid**power).sum(0), x[0] ** power)
+
+    def test_a_part_has_its_own_spread(self):
+        law = Law(np.array([-1.0, 1.0, 3.0]), np.array([0.5, 0.25, 0.25]))
+        assert law.part(0, 9) == pytest.approx((0.5, 1.0))
+        assert law.part(7, 9) == (0.0, 0.0)
+
+
+BETA_TILDE, BETA = "ancestral, σ² = β̃", "ancestral, σ² = β"
+
+
+def by_package(
+    n: int, seed: int, sampler: str, T: int, rescale: bool, clamp: str, **rest: Any
+) -> torch.Tensor:
+    """Sample with the package, and its steps, for what the explorer shows; (K+1, n)."""
+    mixture = reverse_sampling._mixture(T, rescale)
+    ddpm = DDPM(mixture, schedule=mixture.schedule)
+    draws = torch.Generator().manual_seed(seed)
+    xs = [torch.randn(n, 1, generator=draws)]
+    clip_x0 = 1.0 if clamp == "x̂_0" else None
+    variance = "posterior" if sampler == BETA_TILDE else "beta"
+    if clamp == "x_t":  # which no sampler of the package offers
+        for t in range(T, 0, -1):
+            x_s, _ = ddpm.p_step(xs[-1], t, variance=variance, generator=draws)
+            xs.append(x_s.clamp(-1, 1))
+    elif sampler == "DDIM":
+        how = {"steps": rest["steps"], "eta": rest["eta"], "clip_x0": clip_x0}
+        xs += [step.x_s for step in ddim(ddpm, xs[0], generator=draws, **how)]
+    else:
+        how = {"variance": variance, "clip_x0": clip_x0}
+        xs += [step.x_s for step in ancestral(ddpm, xs[0], generator=draws, **how)]
+    if rest["last"]:
+        z = torch.randn(n, 1, generator=draws)
+        xs[-1] = xs[-1] + ddpm.betas[1].sqrt() * z
+    return torch.cat(xs, dim=1).T
+
+
+class TestReverseSampling:
+    BEGIN = start(reverse_sampling)
+    sampled = pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"sampler": BETA_TILDE, "T": 25, "rescale": False},
+            {"last": True},
+            {"clamp": "x̂_0", "T": 100},
+            {"clamp": "x_t"},
+            {"clamp": "x_t", "sampler": BETA_TILDE, "T": 100, "rescale": False},
+            {"sampler": "DDIM"},
+            {"sampler": "DDIM", "steps": 50},
+            {"sampler": "DDIM", "steps": 3, "eta": 0.1},
+            {"sampler": "DDIM", "steps": 7, "eta": 1.0, "clamp": "x̂_0"},
+            {"sampler": "DDIM", "steps": 100, "T": 1000, "rescale": False},
+        ],
+        ids=str,
+    )
+
+    @sampled
+    def test_the_paths_are_the_packages(self, change):
+        settings = self.BEGIN | change
+        settings["steps"] = min(settings["steps"], settings["T"])
+        exact = by_package(reverse_sampling.PATHS, 0, **settings)
+        paths = torch.from_numpy(reverse_sampling.output(**settings).paths)
+        assert_close(paths.float(), exact, atol=3e-3, rtol=0)
+
+    @sampled
+    def test_the_law_is_that_of_the_packages_samples(self, change):
+        settings = self.BEGIN | change
+        samples = by_package(20_000, 1, **settings)[-1]
+        five_errors(samples, reverse_sampling.output(**settings).law)
+
+    @pytest.mark.parametrize("settings", [(25, True), (50, False), (1000, False)])
+    def test_the_denoiser_is_the_exact_one(self, settings):
+        times = (settings[0], settings[0] // 2, 2, 1)
+        x = torch.from_numpy(laws.grid(2))[:, None]
+        mixture = reverse_sampling._mixture(*settings)
+        exact = np.stack([mixture.denoise(x, t)[:, 0].numpy() for t in times])
+        found = reverse_sampling._x0_hats(*settings, times, 2)
+        np.testing.assert_allclose(found, exact, atol=1e-6)
+
+    def test_numbers_are_those_of_the_law(self):
+        w, m = np.array(reverse_sampling.WEIGHTS), np.array(reverse_sampling.MEANS)
+        mean = w @ m
+        std = (reverse_sampling.STD**2 + w @ m**2 - mean**2) ** 0.5
+        for change in ({}, {"sampler": "DDIM"}, {"rescale": False}):
+            settings = self.BEGIN | change
+            law = reverse_sampling.output(**settings).law
+            status = reverse_sampling.draw(**settings).status
+            status = status.replace("√ᾱ_T", "").replace("η", "")
+            found = [float(number) for number in re.findall(r"-?\d[\d.]*", status)]
+            expected = [*law.moments(), mean, std, *law.part(0.35, 9)]
+            assert found[:6] == pytest.approx(expected, abs=6e-4)
+            assert found[6:8] == pytest.approx([w[2], reverse_sampling.STD], abs=1e-4)
+            assert found[8] == pytest.approx(reverse_sampling.distance(law), abs=6e-4)
+            assert found[9] == (10 if settings["sampler"] == "DDIM" else 50)
+            schedule = Schedule.linear(50, rescale=settings["rescale"])
+            end = float(schedule.sqrt_alpha_bars[-1])
+            assert found[10] == pytest.approx(end, rel=0.05)
+
+    def test_the_distance_is_0_to_itself_and_1_to_a_point_far_off(self):
+        far = Law(np.array([8.0]), np.array([1.0]))
+        assert reverse_sampling.distance(reverse_sampling.truth()) == 0
+        assert reverse_sampling.distance(far) == pytest.approx(1, abs=1e-6)
+
+    def test_ddim_with_all_steps_and_eta_1_is_ancestral(self):
+        everything = {"sampler": "DDIM", "steps": 50, "eta": 1.0}
+        one = reverse_sampling.output(**self.BEGIN | everything).law
+        two = reverse_sampling.output(**self.BEGIN | {"sampler": BETA_TILDE}).law
+        np.testing.assert_allclose(one.x, two.x, atol=1e-4)
+        np.testing.assert_allclose(one.mass, two.mass, atol=1e-6)
+
+    @pytest.mark.parametrize("sampler", [BETA, "DDIM"])
+    def test_after_the_first_step_a_clamped_x_t_starts_from_the_range(self, sampler):
+        walks = [
+            reverse_sampling.walk(sampler, 50, True, clamp, 10, 0.5)
+            for clamp in ("x_t", "nothing")
+        ]
+        clamped, free = (walk.sent for walk in walks)
+        x = laws.grid(walks[0].fine)
+        inside = abs(x) < 1 + 1e-9
+        np.testing.assert_array_equal(clamped[0], free[0])
+        np.testing.assert_array_equal(clamped[:, inside], free[:, inside])
+        above = np.broadcast_to(
+            free[1:, x.searchsorted(1 - 1e-9), None], (len(free) - 1, 3)
+        )
+        np.testing.assert_array_equal(clamped[1:, -3:], above)
+
+    def test_one_variance_is_too_narrow_and_the_other_too_wide(self):
+        width = {}
+        for sampler in (BETA_TILDE, BETA):
+            law = reverse_sampling.output(**self.BEGIN | {"sampler": sampler}).law
+            width[sampler] = law.part(0.35, 9)[1]
+        assert width[BETA_TILDE] < 0.07 < reverse_sampling.STD < 0.1 < width[BETA]
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"last": True}, ["Noise of std 0.045 is added at the last step"]),
+            ({"clamp": "x_t"}, ["x_t is clamped"]),
+            ({"rescale": False}, ["√ᾱ_T = 0.78: q(x_T) is not N(0, 1)"]),
+            (
+                {"rescale": False, "clamp": "x_t", "last": True},
+                ["is added", "x_t is clamped", "√ᾱ_T = 0.78"],
+            ),
+            ({"last": True, "sampler": BETA_TILDE}, []),
+            ({"clamp": "x̂_0"}, []),
+            ({}, []),
+        ],
+    )
+    def test_a_red_flag_for_each_mistake(self, change, words):
+        warning = reverse_sampling.draw(**self.BEGIN | change).warning
+        assert all(word in warning for word in words)
+        assert bool(warning) == bool(words)
+
+    def test_more_steps_than_there_are_is_refused(self):
+        with pytest.raises(ValueError, match="in 1…T, got steps = 51 for T = 50"):
+            reverse_sampling.draw(**self.BEGIN | {"sampler": "DDIM", "steps": 51})
+
+
+class TestGuidance:
+    W, S = guidance._CONVENTIONS
+
+    @pytest.mark.parametrize("label", [0, 1, 2])
+    @pytest.mark.parametrize("w", [-1.5, -1.0, 0.0, 1.0, 4.0, 6.0])
+    def test_the_law_is_that_of_the_packages_samples(self, w, label):
+        mixture = guidance.mixture()
+        ddpm = DDPM(mixture, schedule=mixture.schedule)
+        draws = torch.Generator().manual_seed(label)
+        x_T = torch.randn(10_000, 1, generator=draws)
+        c = torch.full((10_000,), label)
+        samples = sample(ancestral(ddpm, x_T, c, w=w, generator=draws))[:, 0]
+        law = guidance.sampled(w, label)
+        five_errors(samples, law)
+        assert law.mass[abs(law.x) > 4.8].sum() < 1e-4, "the grid is too short"
+
+    @pytest.mark.parametrize("label", [0, 1, 2])
+    def test_the_product_at_weights_that_are_known(self, label):
+        plain = guidance.product(0.0, label).moments()
+        assert plain == pytest.approx((guidance.MEANS[label], guidance.STDS[label]))
+        means, stds = np.array(guidance.MEANS), np.array(guidance.STDS)
+        std = np.sqrt((stds**2 + means**2).mean() - means.mean() ** 2)
+        everyone = guidance.product(-1.0, label).moments()
+        assert everyone == pytest.approx((means.mean(), std), abs=1e-5)
+        x = laws.grid(2)
+        ratio = np.exp(3 * guidance._log_prob(label) - 2 * guidance._log_prob(None))
+        mean = (ratio * x).sum() / ratio.sum()
+        assert guidance.product(2.0, label).moments()[0] == pytest.approx(mean)
+
+    def test_guidance_is_not_the_product(self):
+        law, product = guidance.sampled(4.0, 0), guidance.product(4.0, 0)
+        assert law.moments()[0] < product.moments()[0] - 0.2
+
+    @pytest.mark.parametrize("w", [-1.5, -0.5, 0.0, 1.25, 6.0])
+    def test_numbers_are_those_of_the_laws_in_either_convention(self, w):
+        settings = {"w": w, "label": "right"}
+        pictures = [
+            guidance.draw(**settings, convention=convention)
+            for convention in (self.W, self.S)
+        ]
+        expected = [
+            guidance.MEANS[2],
+            guidance.STDS[2],
+            *guidance.product(w, 2).moments(),
+            *guidance.sampled(w, 2).moments(),
+        ]
+        for picture, number in zip(pictures, (w, 1 + w), strict=True):
+            first, second = picture.status.replace("−", "-").split("\n")
+            found = re.findall(r"-?\d[\d.]*", second)
+            assert list(map(float, found)) == pytest.approx(expected, abs=6e-4)
+            assert float(re.match(r"[ws] = (\S+):", first)[1]) == number
+        assert pictures[0].warning == pictures[1].warning
+
+    @pytest.mark.parametrize("w", [-1.5, -0.5, 0.0, 2.0])
+    def test_the_formula_is_the_guided_noise_in_either_convention(self, w):
+        eps_c, eps_u = 0.3, 0.7
+        for convention in (self.W, self.S):
+            picture = guidance.draw(w=w, convention=convention, label="left")
+            text = picture.status.partition("ε̃ = ")[2].partition("\n")[0]
+            text = re.sub(r"(\d) (?=[ε(])", r"\1 * ", text.replace("−", "-"))
+            text = text.replace("ε_c", "eps_c").replace("ε_∅", "eps_u")
+            value = eval(text, {"eps_c": eps_c, "eps_u": eps_u})
+            assert value == pytest.approx((1 + w) * eps_c - w * eps_u)
+
+    @pytest.mark.parametrize(
+        ("w", "words"),
+        [
+            (-1.5, "away from the class"),
+            (-1.0, ""),
+            (0.0, ""),
+            (0.25, ""),
+            (4.0, "less varied"),
+        ],
+    )
+    def test_a_red_flag_where_it_costs(self, w, words):
+        warning = guidance.draw(w=w, convention=self.W, label="left").warning
+        assert words in warning
+        assert bool(warning) == bool(words)
 
 
 # --- the canvas -----------------------------------------------------------------------

@@ -9,7 +9,9 @@ from typing import Any
 _HOMES = {  # in which file of this folder each one lives
     "best_denoiser_explorer": "best_denoiser",
     "forward_chain_explorer": "forward_chain",
+    "guidance_explorer": "guidance",
     "loss_weights_explorer": "loss_weights",
+    "reverse_sampling_explorer": "reverse_sampling",
     "schedule_explorer": "schedule",
     "training_explorer": "training",
 }
@@ -17,7 +19,9 @@ _HOMES = {  # in which file of this folder each one lives
 __all__ = [
     "best_denoiser_explorer",
     "forward_chain_explorer",
+    "guidance_explorer",
     "loss_weights_explorer",
+    "reverse_sampling_explorer",
     "schedule_explorer",
     "training_explorer",
 ]
