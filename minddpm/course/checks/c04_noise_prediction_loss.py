@@ -54,13 +54,15 @@ _WEIGHT_HINTS = {
 }
 
 
-def _mean_mistakes(t: int) -> dict[str, Any]:
+def mean_mistakes(
+    t: int, table_b: torch.Tensor, table_ab: torch.Tensor
+) -> dict[str, Any]:
     """Return what known mistakes give for the factors of x_t and eps_hat."""
-    betas, alpha_bars = (table.double().tolist() for table in tables())
+    betas, alpha_bars = table_b.double().tolist(), table_ab.double().tolist()
     b, ab, b_s, ab_s = betas[t], alpha_bars[t], betas[t - 1], alpha_bars[t - 1]
     a, a_s = 1 - b, 1 - b_s
     rest, rest_s = 1 - ab, max(1 - ab_s, 1e-9)
-    later = min(t + 1, T)
+    later = min(t + 1, len(betas) - 1)
     b_n, ab_n = betas[later], alpha_bars[later]
 
     def pair(a: float, b: float, rest: float) -> tuple[float, float]:
@@ -153,7 +155,9 @@ def check_mean_from_eps(function: Callable[..., Any]) -> Report:
         apart = z_score(mean.mean(), centre, error)
         if rest > 1e-3 or z_score(got, right, 1.0) > 2e-4:
             mistake = (
-                None if rest > 1e-3 else name_mistake(got, _mean_mistakes(t), 5e-4)
+                None
+                if rest > 1e-3
+                else name_mistake(got, mean_mistakes(t, beta, alpha_bar), 5e-4)
             )
             measured = f"t = {t}: {got[0]:.4f}·x_t {got[1]:+.4f}·eps_hat"
             if rest > 1e-3:

@@ -76,7 +76,7 @@ def _regression(t: int) -> tuple[Tensor, Tensor, float, float]:
     return factors, errors, float(rest.mean()), float(rest.std()) / _CHAINS**0.5
 
 
-def _posterior_mistakes(t: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def posterior_mistakes(t: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what known mistakes give for the two factors, and for the variance."""
     betas, alpha_bars = (table.double().tolist() for table in tables())
     s, b, ab = t - 1, betas[t], alpha_bars[t]
@@ -194,7 +194,7 @@ def check_q_posterior(function: Callable[..., Any]) -> Report:
         a, b = 1 - float(beta[t]), float(beta[t])
         before, now = float(1 - alpha_bar[t - 1]), float(1 - alpha_bar[t])
         right = torch.tensor([(1 - before) ** 0.5 * b, a**0.5 * before]).double() / now
-        factors, variances = _posterior_mistakes(t)
+        factors, variances = posterior_mistakes(t)
         mistake: str | None = ""
         if rest > 1e-4:
             mistake = None
