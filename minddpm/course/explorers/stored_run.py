@@ -127,13 +127,14 @@ class _Scene:
         axes = figure.subplot_mosaic("abc;ddd", height_ratios=(2.6, 1))
         self.cells = [_cells(axes[key]) for key in "abc"]
         # formulas take long to draw: they stay, and the numbers beside them move
-        titles = {"a": "$x_s$", "b": r"$\hat{x}_0$ from $x_t$", "c": "the end"}
-        for key, text in titles.items():
-            axes[key].set_title(text, loc="left")
-        self.s, self.t = (
-            axes[key].set_title("", loc="right", animated=True) for key in "ab"
-        )
-        axes["c"].set_title("s = 0", loc="right")
+        how: dict[str, Any] = {"transform": axes["a"].transAxes, "fontsize": 15}
+        axes["a"].text(0.40, 1.04, "$x_s$,", ha="right", **how)
+        self.s = axes["a"].text(0.43, 1.04, "", animated=True, **how)
+        how["transform"] = axes["b"].transAxes
+        axes["b"].text(0.57, 1.04, r"$\hat{x}_0$ from $x_t$,", ha="right", **how)
+        self.t = axes["b"].text(0.60, 1.04, "", animated=True, **how)
+        how["transform"] = axes["c"].transAxes
+        axes["c"].text(0.5, 1.04, "the end, s = 0", ha="center", **how)
         change = axes["d"]
         change.set(xlim=(1.01 * T, 0), ylim=(_LEAST, _MOST), yscale="log", xlabel="t")
         change.set_yticks([1e-3, 0.01, 0.1, 1], ["0.001", "0.01", "0.1", "1"])

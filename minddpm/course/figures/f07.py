@@ -41,7 +41,9 @@ def plot_walks(path: Tensor, density: Callable[[Tensor, int], Tensor]) -> None:
         figure = plt.figure(figsize=(WIDTH, 4.2))
         walks, end = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
         walks.imshow(
-            heat / heat.max(0, keepdim=True).values,  # each t up to the same grey
+            (
+                heat / heat.max(0, keepdim=True).values
+            ).numpy(),  # each t up to the same grey
             cmap="Greys",
             vmin=0,
             vmax=1.8,  # grey at most, so that paths stand out
@@ -56,7 +58,7 @@ def plot_walks(path: Tensor, density: Callable[[Tensor, int], Tensor]) -> None:
         walks.set(xlabel="t", ylabel="$x_t$", xlim=(T, 0), ylim=(low, high))
         walks.set_title(f"{min(_PATHS, path.shape[1])} walks over the density of $x_t$")
         bars: dict[str, Any] = {"density": True, "orientation": "horizontal"}
-        end.hist(path[-1].numpy(), 120, color=_SKY, alpha=0.6, **bars)
+        end.hist(path[-1].numpy(), 60, color=_SKY, alpha=0.6, **bars)
         end.plot(density(x, 0), x, color=_BLACK)
         end.set(title="$x_0$", xticks=())
         how: dict[str, Any] = {"transform": end.transAxes, "ha": "right"}
@@ -89,16 +91,17 @@ def plot_output_std(
     """
     n = _validate.integer("n", n, 2)
     truth = _validate.real("truth", truth, 0.0, float("inf"))
-    looks = {"beta": (_RED, "β_t"), "posterior": (_BLUE, "β̃_t")}
+    colours = {"beta": _RED, "posterior": _BLUE}
     names = {"beta": r"$\sigma_t^2 = \beta_t$"}
     names["posterior"] = r"$\sigma_t^2 = \tilde\beta_t$"
     for name, given in (("curves", curves), ("measured", measured)):
-        if set(given) != set(looks):
+        if set(given) != set(colours):
             raise ValueError(f"{name} must be 'posterior' and 'beta', got {[*given]}")
     with house_style():
         _, ax = plt.subplots(figsize=(WIDTH, 4.4))
-        ax.axhline(truth, color=_BLACK, linestyle="--", linewidth=1.8)
-        for name, (colour, _) in looks.items():
+        ends = (grid[0], grid[-1])
+        ax.plot(ends, (truth, truth), color=_BLACK, linestyle="--", linewidth=1.8)
+        for name, colour in colours.items():
             exact, dots = np.array(curves[name]), np.array(measured[name])
             if len(exact) != len(grid) or len(dots) != len(Ts):
                 raise ValueError(
@@ -145,8 +148,8 @@ def plot_samples(samples: Mapping[str, Tensor], data: Tensor) -> None:
 def _cloud(ax: Axes, argument: str, x: Tensor, data: Tensor) -> None:
     """Draw points over paler data, in the frame of the data."""
     x = _validate.floats(argument, x, (None, 2)).detach().cpu()
-    ax.scatter(*data.T, s=14, color="0.8", linewidths=0)
-    ax.scatter(*x.T, s=4, color=_BLUE, alpha=0.8, linewidths=0)
+    ax.scatter(data[:, 0], data[:, 1], s=14, color="0.8", linewidths=0)
+    ax.scatter(x[:, 0], x[:, 1], s=4, color=_BLUE, alpha=0.8, linewidths=0)
     centre = (data.amax(0) + data.amin(0)) / 2
     half = 0.57 * (data.amax(0) - data.amin(0))
     (left, low), (right, high) = (centre - half).tolist(), (centre + half).tolist()
@@ -201,6 +204,7 @@ def plot_shares(shares: Mapping[str, Tensor], truth: Tensor, *, n: int) -> None:
     truth = _validate.floats("truth", truth, (None,)).detach().cpu()
     if not 1 <= len(shares) < _FEW:
         raise ValueError(f"shares must be 1…{_FEW - 1} sets, got {len(shares)}")
+    pretty = {"x̂_0": r"$\hat{x}_0$", "x_t": "$x_t$"}
     K, width = len(truth), 0.75 / len(shares)
     with house_style():
         _, ax = plt.subplots(figsize=(WIDTH, 4.0))
@@ -208,12 +212,20 @@ def plot_shares(shares: Mapping[str, Tensor], truth: Tensor, *, n: int) -> None:
             zip(shares.items(), (_SKY, _GREEN, _RED), strict=False)
         ):
             p = _validate.floats(f"shares[{name!r}]", values, (K,)).detach().cpu()
-            at = torch.arange(K) + (k - (len(shares) - 1) / 2) * width
-            error = 2 * (p * (1 - p) / n).sqrt()
+            at = np.arange(K) + (k - (len(shares) - 1) / 2) * width
+            error = 2 * (p * (1 - p) / n).sqrt().numpy()
             lines: dict[str, Any] = {"elinewidth": 1.4, "ecolor": _BLACK}
-            ax.bar(at, p, 0.92 * width, yerr=error, color=colour, error_kw=lines)
+            ax.bar(
+                at, p.numpy(), 0.92 * width, yerr=error, color=colour, error_kw=lines
+            )
             where: dict[str, Any] = {"transform": ax.transAxes, "va": "top"}
-            ax.text(0.01 + 0.27 * k, 0.99, f"clamp {name}", color=colour, **where)
+            ax.text(
+                0.01 + 0.27 * k,
+                0.99,
+                f"clamp {pretty.get(name, name)}",
+                color=colour,
+                **where,
+            )
         for k, share in enumerate(truth.tolist()):
             ax.plot((k - 0.45, k + 0.45), (share, share), color=_BLACK)
         ax.text(0.99, 0.99, "line: data", ha="right", **where)
@@ -222,7 +234,7 @@ def plot_shares(shares: Mapping[str, Tensor], truth: Tensor, *, n: int) -> None:
 
 
 def plot_paths(paths: Mapping[str, Tensor], data: Tensor) -> None:
-    """Show walks in the plane from their starts (black) to their ends (red).
+    """Show walks in the plane from their starts (black) to their ends (orange).
 
     Args:
         paths: by name, one or two sets of walks, (K+1, N, 2) float each, the start
@@ -236,18 +248,21 @@ def plot_paths(paths: Mapping[str, Tensor], data: Tensor) -> None:
     data = _validate.floats("data", data, (None, 2)).detach().cpu()
     if not 1 <= len(paths) <= 2:
         raise ValueError(f"paths must be 1 or 2 sets, got {len(paths)}")
-    reach = 1.15 * float(data.abs().max())
+    reach = 1.4 * float(data.abs().max())
+    shades = (_BLUE, _GREEN, _PURPLE, _SKY)
     with house_style():
         size = (WIDTH, 4.6)
         axes = plt.subplots(1, len(paths), figsize=size, squeeze=False)[1][0]
         for ax, (name, given) in zip(axes, paths.items(), strict=True):
             walks = _validate.floats(f"paths[{name!r}]", given, (None, None, 2))
             walks = walks.detach().cpu()
-            ax.scatter(*data.T, s=6, color="0.85", linewidths=0)
+            ax.scatter(data[:, 0], data[:, 1], s=6, color="0.85", linewidths=0)
             for k in range(walks.shape[1]):
-                ax.plot(*walks[:, k].T, color=_BLUE, linewidth=1.3, alpha=0.8)
-            ax.scatter(*walks[0].T, s=60, color=_BLACK, zorder=3)
-            ax.scatter(*walks[-1].T, s=60, color=_RED, zorder=3)
+                ax.plot(*walks[:, k].T, color=shades[k % 4], linewidth=1.5)
+            start, end = walks[0].T, walks[-1].T
+            ax.scatter(start[0], start[1], s=90, color=_BLACK, zorder=3)
+            ends: dict[str, Any] = {"edgecolors": "white", "zorder": 3}
+            ax.scatter(end[0], end[1], s=110, color=_RED, **ends)
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
             ax.set(title=name, xticks=(), yticks=())
             ax.set_axis_off()
