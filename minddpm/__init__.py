@@ -1,11 +1,12 @@
 """minddpm: denoising diffusion, small enough to read in an evening.
 
 The package that the notebooks of the course import. Layers, from the floor up:
-`schedule`, `nets`, `data`, `metrics`; `ddpm`, `oracle`; `samplers`, `train`. What only
-the notebooks need (plots, exercise checks, explorers) is in `minddpm.course`, which
-`import minddpm` does not load.
+`schedule`, `nets`, `data`, `metrics`, `device`; `ddpm`, `oracle`; `samplers`,
+`checkpoint`, `history`, `train`. What only the notebooks need (plots, exercise checks,
+explorers) is in `minddpm.course`, which `import minddpm` does not load.
 """
 
+from minddpm.checkpoint import load, save
 from minddpm.ddpm import DDPM
 from minddpm.nets import MLP, UNet
 from minddpm.oracle import ExactDenoiser, GaussianMixture, LossFloor, loss_floor
@@ -29,6 +30,8 @@ __all__ = [
     "ddim",
     "ddpm_schedules",
     "default_device",
+    "load",
     "loss_floor",
     "sample",
+    "save",
 ]

@@ -1,38 +1,26 @@
 """The diffusion model: the forward process q, the loss, and one reverse step p.
 
 Equation numbers are those of DDPM (Ho, Jain & Abbeel 2020, arXiv 2006.11239) and of
-CFG (Ho & Salimans 2022, arXiv 2207.12598).
+CFG (Ho & Salimans 2022, arXiv 2207.12598); v-prediction is that of Salimans & Ho (2022,
+arXiv 2202.00512).
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from minddpm import _validate
+from minddpm.device import Rng, randn
 from minddpm.schedule import Schedule, short_names
 
 Times: TypeAlias = int | Tensor  # one time for all samples, or (B,) int64
 Labels: TypeAlias = Tensor | None  # (B,) int64; None is "no label"
-Rng: TypeAlias = torch.Generator | None  # None is PyTorch's global generator
 
-
-def randn(shape: torch.Size, like: Tensor, generator: Rng) -> Tensor:
-    """Draw standard normal noise where the generator lives, then move it to `like`.
-
-    Args:
-        shape: shape of the result.
-        like: gives dtype and device.
-        generator: source of randomness; None is PyTorch's global one.
-
-    Returns:
-        Noise of that shape, with the dtype and the device of `like`.
-    """
-    device = like.device if generator is None else generator.device
-    noise = torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
-    return noise.to(like.device)
+PREDICTIONS = ("eps", "x0", "v")
 
 
 class DDPM(nn.Module):
@@ -54,6 +42,9 @@ class DDPM(nn.Module):
         device: where to move the model; None leaves it where `nn_model` is.
         drop_prob: probability in [0, 1] with which `forward` drops a label.
         schedule: any other schedule, in place of `betas` and `n_T`.
+        prediction: what `nn_model` is trained to answer: the noise ("eps"), the clean
+            sample ("x0"), or v = √ᾱ_t ε − √(1−ᾱ_t) x_0 ("v"). `predict_eps` turns
+            either into noise, so that all else is the same.
 
     Raises:
         TypeError: if an argument is of the wrong type.
@@ -82,6 +73,7 @@ class DDPM(nn.Module):
         drop_prob: float = 0.1,
         *,
         schedule: Schedule | None = None,
+        prediction: str = "eps",
     ) -> None:
         super().__init__()
         self.nn_model = _validate.instance("nn_model", nn_model, nn.Module)
@@ -102,6 +94,7 @@ class DDPM(nn.Module):
         self.schedule = _validate.instance("schedule", schedule, Schedule, cure)
         self.n_T = schedule.T
         self.drop_prob = _validate.real("drop_prob", drop_prob, 0.0, 1.0)
+        self.prediction = _validate.choice("prediction", prediction, PREDICTIONS)
         for name, table in (schedule.tables() | short_names(schedule)).items():
             self.register_buffer(name, table.clone())
         if device is None:
@@ -219,13 +212,30 @@ class DDPM(nn.Module):
             TypeError: if a dtype is wrong.
             ValueError: if a shape is wrong or a label is out of range.
         """
+        t, eps, mask = self.draw(x, generator)
+        return self.losses(x, t, c, eps=eps, context_mask=mask).mean()
+
+    def draw(self, x: Tensor, generator: Rng = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Make the random draws of one training step [DDPM Algorithm 1].
+
+        Args:
+            x: clean samples, (B, *D) float.
+            generator: source of the draws, in the order of the results.
+
+        Returns:
+            t, (B,) int64, uniform on 1…n_T; ε, of x's shape; and the context mask, (B,)
+            float, 1 (dropped) with probability drop_prob.
+
+        Raises:
+            TypeError: if x is no float tensor.
+        """
         n = len(_validate.floats("x", x))
         where = x.device if generator is None else generator.device
         t = torch.randint(1, self.n_T + 1, (n,), generator=generator, device=where)
         eps = randn(x.shape, x, generator)
         drop = torch.full((n,), self.drop_prob, device=where)
-        mask = torch.bernoulli(drop, generator=generator).to(x.device)
-        return self.losses(x, t.to(x.device), c, eps=eps, context_mask=mask).mean()
+        mask = torch.bernoulli(drop, generator=generator)
+        return t.to(x.device), eps, mask.to(x.device)
 
     def losses(
         self,
@@ -248,7 +258,8 @@ class DDPM(nn.Module):
             generator: source of the noise.
 
         Returns:
-            The mean of (ε − ε_θ(x_t, t))² over the dimensions of each sample, (B,).
+            The mean of (ε − ε_θ(x_t, t))² over the dimensions of each sample, (B,);
+            with another `prediction`, the same of x_0 or v in place of ε.
 
         Raises:
             TypeError: if a dtype is wrong.
@@ -257,8 +268,12 @@ class DDPM(nn.Module):
         """
         eps = self._noise(eps, x0, generator)
         x_t = self.q_sample(x0, t, eps)
-        eps_hat = self._network(x_t, t, c, context_mask)
-        return (eps - eps_hat).square().flatten(1).mean(dim=1)
+        target = eps if self.prediction == "eps" else x0
+        if self.prediction == "v":
+            at = self._at(t, x0)
+            target = at(self.sqrtab) * eps - at(self.sqrtmab) * x0
+        answer = self._network(x_t, t, c, context_mask)
+        return (target - answer).square().flatten(1).mean(dim=1)
 
     # --- the reverse process p -------------------------------------------------------
 
@@ -286,7 +301,7 @@ class DDPM(nn.Module):
         """
         w = _validate.real("w", w, -math.inf, math.inf)
         if w == 0:
-            return self._network(x_t, t, c)
+            return self._to_eps(self._network(x_t, t, c), x_t, t)
         if c is None:
             raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
         n = len(x_t)
@@ -295,7 +310,8 @@ class DDPM(nn.Module):
         with_label, without = self._network(
             torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([c, c]), hidden
         ).chunk(2)
-        return (1 + w) * with_label - w * without
+        # the same for any prediction: what turns an answer into ε is linear
+        return self._to_eps((1 + w) * with_label - w * without, x_t, t)
 
     def predict_x0(self, x_t: Tensor, t: Times, eps_hat: Tensor) -> Tensor:
         """Turn a prediction of the noise into one of x_0 [DDPM eq. 15].
@@ -399,19 +415,21 @@ class DDPM(nn.Module):
             c = torch.arange(n_sample, device=self.device) % self.n_classes
         here = torch.empty(0, device=device or self.device)
         x = randn(torch.Size((n_sample, *size)), here, generator)
+        step = partial(self.p_step, c=c, w=guide_w, variance=variance, clip_x0=clip_x0)
         for t in range(self.n_T, 0, -1):
-            x, _ = self.p_step(
-                x,
-                t,
-                c,
-                w=guide_w,
-                variance=variance,
-                clip_x0=clip_x0,
-                generator=generator,
-            )
+            x, _ = step(x, t, generator=generator)
         return x
 
     # --- plumbing --------------------------------------------------------------------
+
+    def _to_eps(self, answer: Tensor, x_t: Tensor, t: Times) -> Tensor:
+        """Turn the network's answer into a prediction of the noise."""
+        if self.prediction == "eps":
+            return answer
+        at = self._at(t, x_t)
+        if self.prediction == "v":
+            return at(self.sqrtmab) * x_t + at(self.sqrtab) * answer
+        return (x_t - at(self.sqrtab) * answer) / at(self.sqrtmab)
 
     def _at(self, t: Times, x: Tensor, shift: int = 0) -> Callable[[Tensor], Tensor]:
         """Return a function that looks up a table at t + shift, as (B, 1, …)."""
@@ -441,5 +459,5 @@ class DDPM(nn.Module):
         c = _validate.labels("c", c, n, self.n_classes)
         _validate.on_device("c", c, self.device)
         _validate.floats("context_mask", context_mask, (n,))
-        eps_hat = self.nn_model(x_t, c, t / self.n_T, context_mask)
-        return _validate.floats("nn_model's output", eps_hat, tuple(x_t.shape))
+        answer = self.nn_model(x_t, c, t / self.n_T, context_mask)
+        return _validate.floats("nn_model's output", answer, tuple(x_t.shape))

@@ -2,10 +2,11 @@
 
 Both follow the network protocol of `DDPM`: `net(x_t, c, t, context_mask) -> eps_hat`
 with t in (0, 1] and context_mask 1 where the label is dropped. Any module that does so
-can take their place.
+can take their place. `config` holds the arguments each was made with.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -100,6 +101,7 @@ class MLP(nn.Module):
         null_label: str = "learned",
     ) -> None:
         super().__init__()
+        self.config = _arguments(locals())
         self.dim = _validate.integer("dim", dim, 1)
         n_layers = _validate.integer("n_layers", n_layers, 1)
         self.condition = Conditioning(n_feat, n_classes, null_label)
@@ -208,6 +210,7 @@ class UNet(nn.Module):
         null_label: str = "learned",
     ) -> None:
         super().__init__()
+        self.config = _arguments(locals())
         self.in_channels = _validate.integer("in_channels", in_channels, 1)
         self.patch = _validate.integer("patch", patch, 1)
         if not widths:
@@ -267,6 +270,11 @@ class UNet(nn.Module):
             h = block(torch.cat([h, skips.pop()], dim=1), condition)
         h = self.leave(F.silu(self.norm(h)))
         return F.pixel_shuffle(h, self.patch)[:, :, :height, :width]
+
+
+def _arguments(frame: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor, from its first line's locals()."""
+    return {k: v for k, v in frame.items() if k not in ("self", "__class__")}
 
 
 def _groups(n_channels: int) -> int:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from minddpm import _validate
-from minddpm.ddpm import DDPM, Labels, Rng, randn
+from minddpm.ddpm import DDPM, Labels
+from minddpm.device import Rng, randn
 
 
 class Step(NamedTuple):

@@ -2,172 +2,44 @@
 
     history = train(ddpm, data.load("digits"), TrainConfig(steps=2000))
 
-On return `ddpm` holds the averaged weights (EMA), whichever way training ended.
+On return `ddpm` holds the averaged weights (EMA), whichever way training ended. A
+`History` is also all that is needed to go on: `save_checkpoint` keeps it, and
+`train(…, resume=history)` continues as if nothing had happened.
+
+Under torchrun the same call trains on several processes: each takes its share of every
+batch, and the gradients are averaged.
 """
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from minddpm import _validate
 from minddpm.ddpm import DDPM
+from minddpm.device import default_device, over_processes, place
+from minddpm.history import (
+    EMA,
+    History,
+    TrainConfig,
+    begin,
+    load_checkpoint,
+    save_checkpoint,
+)
 
-
-def default_device() -> torch.device:
-    """Return the device to work on: $MINDDPM_DEVICE, else CUDA, else MPS, else CPU.
-
-    Returns:
-        The device.
-
-    Raises:
-        ValueError: if $MINDDPM_DEVICE names a device that PyTorch does not know, or
-            one that this machine does not have.
-    """
-    name = os.environ.get("MINDDPM_DEVICE")
-    if not name:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        mps = torch.backends.mps.is_available()
-        return torch.device("mps" if mps else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise ValueError(
-            "MINDDPM_DEVICE must name a device of this machine, such as cpu, cuda or "
-            f"mps, got {name!r}: {str(error).splitlines()[0]}; unset it to let minddpm "
-            "choose"
-        ) from None
-    return torch.device(name)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What a training run is made of; the defaults suit 8×8 digits on two cores.
-
-    Attributes:
-        steps: gradient steps, at least 1.
-        batch_size: samples a step, at least 1.
-        lr: peak learning rate, positive.
-        warmup: steps over which the learning rate rises from 0; after them it falls to
-            0 along a cosine.
-        weight_decay: AdamW's, at least 0.
-        adam_betas: AdamW's two decay rates, in [0, 1).
-        grad_clip: largest norm of the gradient, positive; a longer one is shortened.
-        ema_decay: in [0, 1); the averaged weights follow about the last
-            1 / (1 − ema_decay) steps.
-        max_seconds: stop after so many seconds if the steps are not done; the learning
-            rate then falls with the time instead, so the result depends on the speed of
-            the machine. None is no limit.
-        seed: seed of batches, times, noise and dropped labels (not of the network's
-            first weights: those are made before).
-
-    Raises:
-        TypeError: if a value is of the wrong type.
-        ValueError: if a value is out of range.
-    """
-
-    steps: int = 2000
-    batch_size: int = 128
-    lr: float = 2e-3
-    warmup: int = 100
-    weight_decay: float = 0.0
-    adam_betas: tuple[float, float] = (0.9, 0.99)
-    grad_clip: float = 1.0
-    ema_decay: float = 0.995
-    max_seconds: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _validate.integer("steps", self.steps, 1)
-        _validate.integer("batch_size", self.batch_size, 1)
-        _validate.integer("warmup", self.warmup, 0)
-        _validate.integer("seed", self.seed, 0)
-        _validate.real("weight_decay", self.weight_decay, 0.0, math.inf)
-        for name in ("lr", "grad_clip", "max_seconds"):
-            value = getattr(self, name)
-            if value is None and name == "max_seconds":
-                continue
-            if _validate.real(name, value, 0.0, math.inf) == 0:
-                raise ValueError(f"{name} must be positive, got {value}")
-        for name, values in (
-            ("ema_decay", (self.ema_decay,)),
-            ("adam_betas", self.adam_betas),
-        ):
-            for value in values:
-                if _validate.real(name, value, 0.0, 1.0) == 1:
-                    raise ValueError(f"{name} must be in [0, 1), got {value}")
-
-
-class EMA:
-    """An exponential moving average of a model's parameters.
-
-    θ̄ ← d θ̄ + (1 − d) θ, with d = min(decay, (1 + k) / (10 + k)) at update k, so that
-    the average forgets the random start soon.
-
-    Args:
-        model: the model to follow; its parameters are copied now.
-        decay: d, in [0, 1).
-
-    Raises:
-        ValueError: if decay is out of range.
-    """
-
-    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
-        self.decay = _validate.real("decay", decay, 0.0, 1.0)
-        if self.decay == 1:
-            raise ValueError("decay must be in [0, 1), got 1: nothing would be learned")
-        self.updates = 0
-        self._live = list(model.parameters())
-        self.shadow = [p.detach().clone() for p in self._live]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Move the average one step towards the model's present parameters."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self.shadow, [p.data for p in self._live], 1 - decay)
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange the model's parameters and the average; twice is as before."""
-        for live, averaged in zip(self._live, self.shadow, strict=True):
-            kept = live.data.clone()
-            live.data.copy_(averaged)
-            averaged.copy_(kept)
-
-
-@dataclass(frozen=True, repr=False)
-class History:
-    """What happened in a training run.
-
-    Attributes:
-        losses: the loss of each step that was taken, (steps,) float32.
-        seconds: how long it took.
-        stopped: why it ended: "steps", "time" or "interrupted"; "running" in a
-            callback.
-        ema: the average that the model holds at the end; `history.ema.swap()` puts the
-            raw weights back, and a second call the averaged ones. In a callback the
-            model holds the raw ones.
-    """
-
-    losses: Tensor
-    seconds: float
-    stopped: str
-    ema: EMA
-
-    def __repr__(self) -> str:
-        n = len(self.losses)
-        last = float(self.losses[-100:].mean()) if n else math.nan
-        return (
-            f"History({n} steps in {self.seconds:.1f} s, mean of the last "
-            f"{min(n, 100)} losses {last:.4f}, stopped by {self.stopped})"
-        )
+__all__ = [  # all that a training needs
+    "EMA",
+    "History",
+    "TrainConfig",
+    "default_device",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train",
+]
 
 
 def train(
@@ -178,6 +50,7 @@ def train(
     generator: torch.Generator | None = None,
     progress: bool = True,
     callback: Callable[[History], None] | None = None,
+    resume: History | None = None,
 ) -> History:
     """Train the network of `ddpm` on data held in memory [DDPM Algorithm 1].
 
@@ -189,13 +62,16 @@ def train(
         ddpm: the model, trained in place, on the device where it is.
         data: (samples, labels): (N, *D) float, about in [−1, 1], and (N,) int64 or
             None for training without labels.
-        config: the settings; None is `TrainConfig()`.
+        config: the settings; None is `TrainConfig()`, or that of `resume`.
         generator: source of batches, times, noise and dropped labels, on the model's
             device; None makes one from `config.seed`.
         progress: show a progress bar with the loss and the time left.
         callback: called after every step with the history so far. To sample from the
             average, bracket the sampling by two calls of `history.ema.swap()`, and
             draw from a generator of your own; its time counts as training time.
+        resume: go on where this history of the same model on the same data ended,
+            with its optimiser and its generator. On the same machine the weights come
+            out as if there had been no break, bit by bit.
 
     Returns:
         The history. The same seed on the same machine gives the same weights, unless
@@ -207,39 +83,60 @@ def train(
         FloatingPointError: at once if a loss is not finite; it names the step.
     """
     _validate.instance("ddpm", ddpm, DDPM)
-    config = TrainConfig() if config is None else config
+    if config is None:
+        config = TrainConfig() if resume is None else resume.config
     _validate.instance("config", config, TrainConfig)
     x0, c = _check_data(data, ddpm)
-    device = ddpm.device
-    x0, c = x0.to(device), None if c is None else c.to(device)
-    if generator is None:
-        generator = torch.Generator(device).manual_seed(config.seed)
-    optimiser = torch.optim.AdamW(
-        ddpm.parameters(),
-        lr=config.lr,
-        betas=config.adam_betas,
-        weight_decay=config.weight_decay,
-        fused=device.type in ("cpu", "cuda"),  # one call for all parameters
-    )
-    ema = EMA(ddpm, config.ema_decay)
-    losses = torch.zeros(config.steps, device=device)
+    x0, c = x0.to(ddpm.device), None if c is None else c.to(ddpm.device)
+    history = begin(ddpm, config, generator) if resume is None else resume
+    optimiser, ema, generator = history.optimiser, history.ema, history.generator
+    queue, earlier = history.queue, history.seconds
+    if ema.swapped:
+        ema.swap()
+    rank, world = place()
+    if config.batch_size % world:
+        raise ValueError(
+            f"batch_size must be a multiple of the {world} processes, got "
+            f"{config.batch_size}"
+        )
+    size = config.batch_size // world
+    share = slice(rank * size, (rank + 1) * size)
+    loss_of = _loss_module(ddpm, config, world)
+    done, stopped, start = len(history.losses), "steps", time.monotonic()
+    losses = torch.zeros(max(config.steps, done), device=ddpm.device)
+    losses[:done] = history.losses.to(ddpm.device)
+    limit = config.max_seconds or math.inf
     # reading a loss waits for an accelerator, so there it is done once in 50 steps
-    look_every = 1 if device.type == "cpu" else 50
-    done, stopped, begin = 0, "steps", time.monotonic()
-    bar = _progress_bar(config.steps, progress)
+    look_every = 1 if ddpm.device.type == "cpu" else 50
+
+    def so_far(why: str) -> History:
+        seconds = earlier + time.monotonic() - start
+        return History(
+            losses[:done].cpu(), seconds, why, ema, config, optimiser, generator, queue
+        )
+
+    bar = _progress_bar(config.steps, done, progress and rank == 0)
     ddpm.train()
     try:
-        for index in _batches(len(x0), config.batch_size, config.steps, generator):
-            spent = (time.monotonic() - begin) / (config.max_seconds or math.inf)
+        while done < config.steps:
+            spent = (earlier + time.monotonic() - start) / limit
+            if world > 1:  # one clock for all, or some would go on alone
+                clock = torch.tensor(spent, device=ddpm.device)
+                spent = float(over_processes(clock, world))
             if spent >= 1:
                 stopped = "time"
                 break
             rate = config.lr * _rate(done, spent, config)
             for group in optimiser.param_groups:
                 group["lr"] = rate
+            # every process draws the whole batch, and works on its share of it
+            index, queue = _next_batch(queue, len(x0), config.batch_size, generator)
+            t, eps, mask = ddpm.draw(x0[index], generator)
+            index, t, eps, mask = index[share], t[share], eps[share], mask[share]
             optimiser.zero_grad()
-            loss = ddpm(x0[index], None if c is None else c[index], generator=generator)
-            losses[done] = loss.detach()
+            with torch.autocast(ddpm.device.type, torch.bfloat16, enabled=config.bf16):
+                loss = loss_of(x0[index], t, None if c is None else c[index], eps, mask)
+            losses[done] = over_processes(loss.detach(), world)
             if (done + 1) % look_every == 0 or done + 1 == config.steps:
                 _require_finite(losses, done + 1 - look_every, done + 1, rate)
             loss.backward()
@@ -248,8 +145,7 @@ def train(
             ema.update()
             done += 1
             if callback is not None:
-                passed = time.monotonic() - begin
-                callback(History(losses[:done].cpu(), passed, "running", ema))
+                callback(so_far("running"))
                 ddpm.train()
             bar.update()
             if done % 50 == 0:
@@ -263,8 +159,28 @@ def train(
         ddpm.eval()
     if done:
         ema.swap()
-    seconds = time.monotonic() - begin
-    return History(losses[:done].cpu(), seconds, stopped, ema)
+    return so_far(stopped)
+
+
+class _Loss(nn.Module):
+    """The loss of a batch and its draws, as one call for wrappers to see."""
+
+    def __init__(self, ddpm: DDPM) -> None:
+        super().__init__()
+        self.ddpm = ddpm
+
+    def forward(
+        self, x0: Tensor, t: Tensor, c: Tensor | None, eps: Tensor, mask: Tensor
+    ) -> Tensor:
+        return self.ddpm.losses(x0, t, c, eps=eps, context_mask=mask).mean()
+
+
+def _loss_module(ddpm: DDPM, config: TrainConfig, world: int) -> Any:
+    """Return what computes the loss, compiled or on several processes if need be."""
+    module: Any = _Loss(ddpm)
+    if world > 1:
+        module = DistributedDataParallel(module, broadcast_buffers=False)
+    return torch.compile(module) if config.compile else module
 
 
 def _check_data(
@@ -293,17 +209,14 @@ def _check_data(
     return x0, c
 
 
-def _batches(
-    n: int, batch_size: int, steps: int, generator: torch.Generator
-) -> Iterator[Tensor]:
-    """Yield index batches that go through one shuffle of the data after another."""
-    queue = torch.empty(0, dtype=torch.int64, device=generator.device)
-    for _ in range(steps):
-        while len(queue) < batch_size:
-            shuffled = torch.randperm(n, generator=generator, device=generator.device)
-            queue = torch.cat([queue, shuffled])
-        yield queue[:batch_size]
-        queue = queue[batch_size:]
+def _next_batch(
+    queue: Tensor, n: int, batch_size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return the next indices of one shuffle after another, and the rest."""
+    while len(queue) < batch_size:
+        shuffled = torch.randperm(n, generator=generator, device=generator.device)
+        queue = torch.cat([queue, shuffled])
+    return queue[:batch_size], queue[batch_size:]
 
 
 def _rate(step: int, spent: float, config: TrainConfig) -> float:
@@ -324,8 +237,10 @@ def _require_finite(losses: Tensor, first: int, last: int, rate: float) -> None:
         )
 
 
-def _progress_bar(steps: int, progress: bool) -> Any:
+def _progress_bar(steps: int, done: int, progress: bool) -> Any:
     """Return a progress bar, silent where progress is False."""
     from tqdm.auto import tqdm
 
-    return tqdm(total=steps, disable=not progress, unit="step", desc="training")
+    return tqdm(
+        total=steps, initial=done, disable=not progress, unit="step", desc="training"
+    )

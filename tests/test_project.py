@@ -43,10 +43,11 @@ def python(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 # From the floor up. A module may import what stands in an earlier row.
 LAYERS = [
     ["_validate"],
-    ["schedule", "nets", "data", "metrics"],
+    ["schedule", "nets", "data", "metrics", "device"],
     ["ddpm", "oracle"],
     ["samplers"],
     ["checkpoint"],
+    ["history"],
     ["train"],
     ["interop"],
     ["__init__"],
@@ -231,7 +232,7 @@ def test_the_core_is_read_in_an_evening():
         for module in ("schedule", "ddpm", "samplers")
     }
     # 350 lines of thought; the formatter gives arguments of long signatures one each
-    assert sum(core.values()) <= 410, core
+    assert sum(core.values()) <= 420, core
 
 
 # --- the public names and their docstrings --------------------------------------------

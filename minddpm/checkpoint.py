@@ -1,0 +1,279 @@
+"""Models and training states in files that rebuild themselves.
+
+A file is in the safetensors format: tensors, and in its header one JSON text that says
+what they are, with a checksum over both. Nothing in it is ever executed. Writing is
+atomic: the old file is whole until the new one is complete.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minddpm import _validate
+from minddpm.ddpm import DDPM
+from minddpm.nets import MLP, UNet
+from minddpm.schedule import Schedule
+
+VERSION = 1
+SHIPPED = Path(__file__).parent / "weights"
+
+_NETWORKS = {"MLP": MLP, "UNet": UNet}
+_CURE = "take another copy, or an earlier checkpoint"
+
+
+def save(path: str | Path, ddpm: DDPM, **about: Any) -> None:
+    """Write a model to one file, from which `load` rebuilds it.
+
+    Args:
+        path: the file; its folder must exist.
+        ddpm: the model, around an `MLP` or a `UNet`.
+        **about: what else to keep in the header, as JSON: data set, command, ….
+
+    Raises:
+        TypeError: if the network is another one.
+        OSError: if the file cannot be written; one that was there is still whole.
+    """
+    write(path, pack(ddpm), {"model": describe(ddpm), "about": about})
+
+
+def load(name: str | Path, device: torch.device | str | None = None) -> DDPM:
+    """Rebuild a model from a file, or from the name of shipped weights.
+
+    Args:
+        name: "mnist", or the path of a file written by `save`, or the folder of a
+            training run.
+        device: where to put the model; None is the CPU.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, or none of ours.
+    """
+    tensors, header = read(find(name))
+    return unpack(tensors, header, device)
+
+
+def find(name: str | Path) -> Path:
+    """Return the file that `load` means by a name.
+
+    Args:
+        name: a name of shipped weights, a file, or the folder of a training run.
+
+    Returns:
+        The path of an existing file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    path = Path(name)
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.safetensors"))}
+    if str(name) in shipped and not path.is_file():
+        return shipped[str(name)]
+    if path.is_dir():
+        path /= "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights at {path}; name a file, the folder of a training run, or one "
+            f"of those that come with minddpm: {', '.join(shipped) or 'none'}"
+        )
+    return path
+
+
+# --- what a model is made of ----------------------------------------------------------
+
+
+def describe(ddpm: DDPM) -> dict[str, Any]:
+    """Return all that makes a model, but for its tensors, as JSON.
+
+    Args:
+        ddpm: the model, around an `MLP` or a `UNet`.
+
+    Returns:
+        Network, its arguments, and the arguments of `DDPM`.
+
+    Raises:
+        TypeError: if the network is another one.
+    """
+    kind = type(_validate.instance("ddpm", ddpm, DDPM).nn_model).__name__
+    if type(ddpm.nn_model) is not _NETWORKS.get(kind):
+        raise TypeError(
+            f"nn_model must be one of {', '.join(_NETWORKS)} to be rebuilt from a "
+            f"file, got {kind}; keep its state_dict() beside the code that makes it"
+        )
+    return {
+        "network": kind,
+        "arguments": ddpm.nn_model.config,
+        "drop_prob": ddpm.drop_prob,
+        "prediction": ddpm.prediction,
+    }
+
+
+def pack(ddpm: DDPM) -> dict[str, Tensor]:
+    """Return the tensors of a model: the schedule's tables and the weights.
+
+    Args:
+        ddpm: the model.
+
+    Returns:
+        Tensors by name, `schedule.…` and `nn_model.…`.
+    """
+    tables = {f"schedule.{k}": v for k, v in ddpm.schedule.tables().items()}
+    weights = ddpm.nn_model.state_dict()
+    return tables | {f"nn_model.{k}": v for k, v in weights.items()}
+
+
+def unpack(
+    tensors: dict[str, Tensor],
+    header: dict[str, Any],
+    device: torch.device | str | None = None,
+) -> DDPM:
+    """Build the model that `describe` and `pack` took apart.
+
+    Args:
+        tensors: what `pack` returned; others are ignored.
+        header: what `describe` returned, under "model".
+        device: where to put the model; None is the CPU.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        ValueError: if the parts do not fit together.
+    """
+    try:
+        model = header["model"]
+        network = _NETWORKS[model["network"]](**model["arguments"])
+        network.load_state_dict(part(tensors, "nn_model."))
+        return DDPM(
+            network,
+            device=device or "cpu",
+            drop_prob=model["drop_prob"],
+            schedule=Schedule(**part(tensors, "schedule.")),
+            prediction=model["prediction"],
+        ).eval()
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            "the file does not fit this version of minddpm: "
+            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it.
+
+    Args:
+        tensors: tensors by name.
+        prefix: such as "nn_model.".
+
+    Returns:
+        Those tensors, by the rest of their names.
+    """
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def write(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a header to a file, all or nothing.
+
+    Args:
+        path: the file; its folder must exist.
+        tensors: tensors by name.
+        header: what they are, as JSON.
+
+    Raises:
+        OSError: if the file cannot be written; one that was there is still whole.
+    """
+    from safetensors.torch import save as serialise
+
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    text = json.dumps({"version": VERSION, **header}, sort_keys=True)
+    metadata = {"minddpm": text, "sha256": _digest(tensors, text)}
+    replace(path, serialise(tensors, metadata))
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file that `write` made, and check that it is whole.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The tensors by name, on the CPU, and the header.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is damaged, none of ours, or of a newer version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as parse
+
+    content = Path(path).read_bytes()
+    try:
+        size = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+        text, digest = metadata["minddpm"], metadata["sha256"]
+        header = json.loads(text)
+        tensors = parse(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        what = "is empty" if not content else "is no file of minddpm's, or is damaged"
+        raise ValueError(f"{path} {what} ({type(error).__name__}); {_CURE}") from None
+    if _digest(tensors, text) != digest:
+        raise ValueError(f"{path} is damaged: its checksum does not fit; {_CURE}")
+    if header["version"] != VERSION:
+        raise ValueError(
+            f"{path} has version {header['version']} of the format, and this minddpm "
+            f"reads version {VERSION}; install the minddpm that wrote it"
+        )
+    return tensors, header
+
+
+def replace(path: str | Path, content: bytes) -> None:
+    """Write a file so that at any moment the old or the new one is whole.
+
+    Args:
+        path: the file; its folder must exist.
+        content: all of it.
+
+    Raises:
+        OSError: if that is not possible; a file that was there is as it was.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it takes the name
+        os.replace(unfinished, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise type(error)(
+            error.errno,
+            f"{error.strerror}; {path.name} is "
+            + ("still the one from before" if path.exists() else "not written"),
+            str(path),
+        ) from None
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    """Return a checksum of the header's text and of all tensors."""
+    checksum = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        checksum.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        checksum.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return checksum.hexdigest()
