@@ -1,4 +1,7 @@
-"""The command line: `minddpm doctor`, or `python -m minddpm doctor`."""
+"""The command line: `minddpm doctor | train | sample | evaluate`.
+
+Also `python -m minddpm …`; on several processes `torchrun … -m minddpm train …`.
+"""
 
 import argparse
 import sys
@@ -23,8 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="minddpm", description="Denoising diffusion, small enough to read."
     )
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
-    for add in (_add_doctor,):
+    commands = parser.add_subparsers(
+        title="commands", metavar="command", dest="command", required=True
+    )
+    for add in (_add_doctor, _add_train, _add_sample, _add_evaluate):
         add(commands)
     args = parser.parse_args(argv)
     # a console that does not know a sign shows "?" in its place
@@ -32,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     run: Callable[[argparse.Namespace], int] = args.run
-    return run(args)
+    try:
+        return run(args)
+    except (ValueError, OSError, RuntimeError) as error:
+        # what a user can cure: our own words, or the system's
+        print(f"minddpm {args.command}: {error}", file=sys.stderr)
+        return 1
 
 
 def _version() -> str:
@@ -59,6 +69,141 @@ def _doctor(args: argparse.Namespace) -> int:
     diagnosis = doctor()
     print(diagnosis)
     return 0 if diagnosis.ok else 1
+
+
+def _add_train(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    says = "train a model on pictures, in a folder; it can be killed and resumed"
+    parser = commands.add_parser("train", help=says, description=says)
+    parser.add_argument(
+        "--data",
+        default="mnist",
+        choices=("mnist", "fashion_mnist", "cifar10", "digits"),
+        help="the data set and its preset (default: mnist)",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder")
+    parser.add_argument("--minutes", type=float, help="stop after so many minutes")
+    parser.add_argument("--steps", type=int, help="stop after so many steps")
+    parser.add_argument("--batch", type=int, help="pictures a step, in all processes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
+    parser.add_argument("--resume", action="store_true", help="go on where it ended")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument(
+        "--save-every", type=float, default=30.0, metavar="S", help="seconds (30)"
+    )
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from minddpm.runs import run
+
+    history = run(
+        args.out,
+        args.data,
+        minutes=args.minutes,
+        steps=args.steps,
+        batch=args.batch,
+        seed=args.seed,
+        device=args.device,
+        resume=args.resume,
+        compiled=args.compile,
+        save_every=args.save_every,
+    )
+    print(f"{args.out}: {history}")
+    if history.stopped == "interrupted":
+        print(f"go on with: minddpm train --data {args.data} --out {args.out} --resume")
+        return 130
+    return 0
+
+
+def _add_sample(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    says = "draw pictures from a trained model"
+    parser = commands.add_parser("sample", help=says, description=says)
+    parser.add_argument(
+        "--weights",
+        default="mnist",
+        metavar="PATH|mnist",
+        help="a file, the folder of a training, or mnist, which comes with minddpm",
+    )
+    parser.add_argument("--n", type=int, default=100, help="how many (100)")
+    parser.add_argument(
+        "--labels",
+        type=_labels,
+        metavar="0-9|3,5",
+        help="classes, over and over (default: all)",
+    )
+    parser.add_argument(
+        "--guidance", type=float, default=0.0, metavar="W", help="0 is none (0)"
+    )
+    parser.add_argument(
+        "--steps", type=int, help="of ddim (50); ddpm takes all of them"
+    )
+    parser.add_argument("--sampler", default="ddim", choices=("ddpm", "ddim"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
+    parser.add_argument(
+        "--out",
+        default="samples.png",
+        metavar="FILE",
+        help=".png is a grid, .gif the film, .npz images and labels (samples.png)",
+    )
+    parser.set_defaults(run=_sample)
+
+
+def _labels(text: str) -> list[int]:
+    """Read 3,5 or 0-9 or a mixture of them."""
+    chosen: list[int] = []
+    for piece in text.split(","):
+        first, _, last = piece.partition("-")
+        chosen += range(int(first), int(last or first) + 1)
+    if not chosen:
+        raise ValueError
+    return chosen
+
+
+def _sample(args: argparse.Namespace) -> int:
+    from minddpm.generate import generate
+
+    generate(
+        args.weights,
+        args.out,
+        n=args.n,
+        labels=args.labels,
+        w=args.guidance,
+        sampler=args.sampler,
+        steps=args.steps,
+        seed=args.seed,
+        device=args.device,
+    )
+    print(f"{args.n} pictures in {args.out}")
+    return 0
+
+
+def _add_evaluate(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    says = "measure how good samples are, beside the same of real pictures"
+    parser = commands.add_parser("evaluate", help=says, description=says)
+    parser.add_argument("samples", metavar="FILE.npz", help="what minddpm sample wrote")
+    parser.add_argument(
+        "--data",
+        default="mnist",
+        choices=("mnist", "fashion_mnist", "cifar10", "digits"),
+        help="the real pictures (mnist)",
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from minddpm.evaluate import evaluate
+
+    print(evaluate(args.samples, args.data, args.device))
+    return 0
 
 
 if __name__ == "__main__":

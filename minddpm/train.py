@@ -11,6 +11,8 @@ batch, and the gradients are averaged.
 """
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -115,16 +117,17 @@ def train(
             losses[:done].cpu(), seconds, why, ema, config, optimiser, generator, queue
         )
 
-    bar = _progress_bar(config.steps, done, progress and rank == 0)
+    bar = _progress_bar(config, done, progress and rank == 0)
+    interrupted, restore = _catch_interrupts()
     ddpm.train()
     try:
         while done < config.steps:
-            spent = (earlier + time.monotonic() - start) / limit
-            if world > 1:  # one clock for all, or some would go on alone
-                clock = torch.tensor(spent, device=ddpm.device)
-                spent = float(over_processes(clock, world))
-            if spent >= 1:
-                stopped = "time"
+            spent, stop = (earlier + time.monotonic() - start) / limit, interrupted()
+            if world > 1:  # one clock and one stop for all, or some would go on alone
+                mine = torch.tensor([spent, float(stop)], device=ddpm.device)
+                spent, stop = over_processes(mine, world).tolist()
+            if stop or spent >= 1:
+                stopped = "interrupted" if stop else "time"
                 break
             rate = config.lr * _rate(done, spent, config)
             for group in optimiser.param_groups:
@@ -136,7 +139,7 @@ def train(
             optimiser.zero_grad()
             with torch.autocast(ddpm.device.type, torch.bfloat16, enabled=config.bf16):
                 loss = loss_of(x0[index], t, None if c is None else c[index], eps, mask)
-            losses[done] = over_processes(loss.detach(), world)
+            losses[done] = over_processes(loss.detach().clone(), world)
             if (done + 1) % look_every == 0 or done + 1 == config.steps:
                 _require_finite(losses, done + 1 - look_every, done + 1, rate)
             loss.backward()
@@ -155,9 +158,10 @@ def train(
     except KeyboardInterrupt:
         stopped = "interrupted"
     finally:
+        restore()
         bar.close()
         ddpm.eval()
-    if done:
+    if done and not ema.swapped:
         ema.swap()
     return so_far(stopped)
 
@@ -237,10 +241,35 @@ def _require_finite(losses: Tensor, first: int, last: int, rate: float) -> None:
         )
 
 
-def _progress_bar(steps: int, done: int, progress: bool) -> Any:
+def _catch_interrupts() -> tuple[Callable[[], bool], Callable[[], object]]:
+    """Put Ctrl-C off to the end of a step, so that it leaves nothing half done.
+
+    Returns:
+        A function that tells whether there was one, and one that ends this. A second
+        Ctrl-C is not put off.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: False, lambda: None  # only the main thread gets any
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    return lambda: bool(seen), lambda: signal.signal(signal.SIGINT, before)
+
+
+def _progress_bar(config: TrainConfig, done: int, progress: bool) -> Any:
     """Return a progress bar, silent where progress is False."""
     from tqdm.auto import tqdm
 
     return tqdm(
-        total=steps, initial=done, disable=not progress, unit="step", desc="training"
+        total=config.steps if config.max_seconds is None else None,
+        initial=done,
+        disable=not progress,
+        unit="step",
+        desc="training",
     )

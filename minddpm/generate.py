@@ -1,0 +1,93 @@
+"""From weights to a file of pictures: what `minddpm sample` does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from minddpm import _validate, checkpoint, pictures
+from minddpm.device import default_device
+from minddpm.samplers import ancestral, ddim
+
+_KINDS = (".png", ".gif", ".npz")
+_BATCH = 500  # pictures at once
+_FRAMES = 50  # of a film, at most
+
+
+def generate(
+    weights: str | Path,
+    out: str | Path,
+    *,
+    n: int = 100,
+    labels: Sequence[int] | None = None,
+    w: float = 0.0,
+    sampler: str = "ddim",
+    steps: int | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+) -> None:
+    """Draw pictures from a trained model and write them to a file.
+
+    Args:
+        weights: a file, the folder of a training run, or a name, as in `load`.
+        out: the file: `.png` is a grid, `.gif` the film of its making, `.npz` has
+            `images`, (N, H, W) or (N, H, W, C) uint8, and `labels`, (N,) int64.
+        n: how many.
+        labels: the classes to draw, over and over; None is all of them.
+        w: guidance weight; 0 is none.
+        sampler: "ddim" or "ddpm".
+        steps: steps of "ddim", None is 50 or as many as the model has; "ddpm" takes
+            all of the model's.
+        seed: seed of all noise.
+        device: where to compute; None is `default_device()`.
+
+    Raises:
+        FileNotFoundError: if there are no such weights.
+        ValueError: if an argument is wrong, or the weights are damaged.
+        OSError: if the file cannot be written.
+    """
+    out = Path(out)
+    _validate.choice("the ending of out", out.suffix, _KINDS)
+    _validate.choice("sampler", sampler, ("ddim", "ddpm"))
+    n = _validate.integer("n", n, 1)
+    tensors, header = checkpoint.read(checkpoint.find(weights))
+    ddpm = checkpoint.unpack(tensors, header, device or default_device())
+    if sampler == "ddpm" and steps not in (None, ddpm.n_T):
+        raise ValueError(
+            f"steps must be left out for ddpm, which takes all {ddpm.n_T}; got {steps}"
+        )
+    if "shape" not in header.get("about", {}):
+        raise ValueError(f"{weights} does not say which shape its pictures have")
+    steps = min(50, ddpm.n_T) if steps is None else steps
+    chosen = list(range(ddpm.n_classes)) if labels is None else list(labels)
+    c = None
+    if chosen:
+        c = torch.tensor(chosen, device=ddpm.device)
+        c = c.repeat(-(-n // len(c)))[:n]
+        _validate.labels("labels", c.cpu(), n, ddpm.n_classes)
+    generator = torch.Generator().manual_seed(_validate.integer("seed", seed, 0))
+    x_T = torch.randn([n, *header["about"]["shape"]], generator=generator)
+    parts, film = [], [x_T[:_BATCH]]
+    for k in range(0, n, _BATCH):
+        start = x_T[k : k + _BATCH].to(ddpm.device)
+        own = None if c is None else c[k : k + _BATCH]
+        walk = (
+            ancestral(ddpm, start, own, w=w, clip_x0=1.0, generator=generator)
+            if sampler == "ddpm"
+            else ddim(ddpm, start, own, steps=steps, w=w, clip_x0=1.0)
+        )
+        for step in walk:
+            if k == 0 and out.suffix == ".gif":
+                film.append(step.x_s.cpu())
+        parts.append(step.x_s.cpu())
+    x = torch.cat(parts)
+    columns = len(chosen) if 1 < len(chosen) <= 20 else min(10, n)
+    if out.suffix == ".npz":
+        content = pictures.npz(x, c)
+    elif out.suffix == ".png":
+        content = pictures.png(pictures.grid(x, columns))
+    else:
+        stride = -(-len(film) // _FRAMES)
+        frames = film[:-1:stride] + film[-1:]
+        content = pictures.gif([pictures.grid(frame, columns) for frame in frames])
+    checkpoint.replace(out, content)
