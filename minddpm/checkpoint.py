@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,8 @@ def load(name: str | Path, device: torch.device | str | None = None) -> DDPM:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged, or none of ours.
     """
-    tensors, header = read(find(name))
-    return unpack(tensors, header, device)
+    path = find(name)
+    return unpack(path, *read(path), device)
 
 
 def find(name: str | Path) -> Path:
@@ -131,6 +132,7 @@ def pack(ddpm: DDPM) -> dict[str, Tensor]:
 
 
 def unpack(
+    path: str | Path,
     tensors: dict[str, Tensor],
     header: dict[str, Any],
     device: torch.device | str | None = None,
@@ -138,6 +140,7 @@ def unpack(
     """Build the model that `describe` and `pack` took apart.
 
     Args:
+        path: the file that the rest was read from, for the message of an error.
         tensors: what `pack` returned; others are ignored.
         header: what `describe` returned, under "model".
         device: where to put the model; None is the CPU.
@@ -148,21 +151,43 @@ def unpack(
     Raises:
         ValueError: if the parts do not fit together.
     """
-    try:
+    with fitting(path):
         model = header["model"]
         network = _NETWORKS[model["network"]](**model["arguments"])
         network.load_state_dict(part(tensors, "nn_model."))
-        return DDPM(
+        ddpm = DDPM(
             network,
-            device=device or "cpu",
             drop_prob=model["drop_prob"],
             schedule=Schedule(**part(tensors, "schedule.")),
             prediction=model["prediction"],
-        ).eval()
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        )
+    return ddpm.to(device or "cpu").eval()
+
+
+@contextlib.contextmanager
+def fitting(path: str | Path) -> Iterator[None]:
+    """Say of parts that do not fit together which file they came from.
+
+    Args:
+        path: the file.
+
+    Yields:
+        Nothing; what is done with the parts goes inside.
+
+    Raises:
+        ValueError: if that fails.
+    """
+    try:
+        yield
+    except (
+        *(ArithmeticError, AttributeError, LookupError, MemoryError),
+        *(RuntimeError, TypeError, ValueError),
+    ) as error:
+        what = " ".join(str(error).split())
+        what = what if len(what) < 300 else f"{what[:300]}…"
         raise ValueError(
-            "the file does not fit this version of minddpm: "
-            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            f"{path} does not fit this version of minddpm: "
+            f"{type(error).__name__}: {what}"
         ) from None
 
 
@@ -227,15 +252,16 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         metadata = json.loads(content[8 : 8 + size])["__metadata__"]
         text, digest = metadata["minddpm"], metadata["sha256"]
         header = json.loads(text)
+        version = header["version"]
         tensors = parse(content)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = "is empty" if not content else "is no file of minddpm's, or is damaged"
         raise ValueError(f"{path} {what} ({type(error).__name__}); {_CURE}") from None
     if _digest(tensors, text) != digest:
         raise ValueError(f"{path} is damaged: its checksum does not fit; {_CURE}")
-    if header["version"] != VERSION:
+    if version != VERSION:
         raise ValueError(
-            f"{path} has version {header['version']} of the format, and this minddpm "
+            f"{path} has version {version} of the format, and this minddpm "
             f"reads version {VERSION}; install the minddpm that wrote it"
         )
     return tensors, header

@@ -50,8 +50,9 @@ def generate(
     _validate.choice("the ending of out", out.suffix, _KINDS)
     _validate.choice("sampler", sampler, ("ddim", "ddpm"))
     n = _validate.integer("n", n, 1)
-    tensors, header = checkpoint.read(checkpoint.find(weights))
-    ddpm = checkpoint.unpack(tensors, header, device or default_device())
+    path = checkpoint.find(weights)
+    tensors, header = checkpoint.read(path)
+    ddpm = checkpoint.unpack(path, tensors, header, device or default_device())
     if sampler == "ddpm" and steps not in (None, ddpm.n_T):
         raise ValueError(
             f"steps must be left out for ddpm, which takes all {ddpm.n_T}; got {steps}"

@@ -7,6 +7,7 @@ keeps it in a file, and `train(…, resume=history)` continues as if nothing had
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -226,7 +227,15 @@ def load_checkpoint(
         raise ValueError(
             f"{path} holds a model without its training; minddpm.load reads it"
         )
-    ddpm = checkpoint.unpack(tensors, header, device)
+    ddpm = checkpoint.unpack(path, tensors, header, device)
+    with checkpoint.fitting(path):
+        return ddpm, _restore(ddpm, tensors, header)
+
+
+def _restore(
+    ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]
+) -> History:
+    """Return the history that the parts of a file make."""
     values = header["config"] | {"adam_betas": tuple(header["config"]["adam_betas"])}
     history = begin(ddpm, TrainConfig(**values), None)
     ema, moments = history.ema, history.optimiser.state_dict()
@@ -242,7 +251,7 @@ def load_checkpoint(
     ema.updates, ema.swapped = header["updates"], header["swapped"]
     history.optimiser.load_state_dict(moments)
     history.generator.set_state(tensors["generator"])
-    return ddpm, History(
+    return History(
         tensors["losses"],
         header["seconds"],
         header["stopped"],
