@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from minddpm import DDPM, Schedule, data, ddim, metrics, sample
 from minddpm.evaluate import _classifier, _features
-from minddpm.runs import PRESETS, _model
+from minddpm.presets import PRESETS, model
 
 
 @dataclass
@@ -225,7 +225,7 @@ def minddpm(seconds: float) -> Peer:
 
     preset = PRESETS["mnist"]
     images, labels = data.load("mnist")
-    ddpm = _model(preset, images, labels, 0, torch.device("cpu"))
+    ddpm = model(preset, images, labels, 0, torch.device("cpu"))
     history = begin(ddpm, preset.config, None)
     start = time.monotonic()
 

@@ -4,6 +4,7 @@ Also `python -m minddpm …`; on several processes `torchrun … -m minddpm trai
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -39,10 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = args.run
     try:
         return run(args)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         # what a user can cure: our own words, or the system's
         print(f"minddpm {args.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"minddpm {args.command}: interrupted", file=sys.stderr)
+        return 130
 
 
 def _version() -> str:
@@ -86,9 +90,11 @@ def _add_train(
     parser.add_argument("--minutes", type=float, help="stop after so many minutes")
     parser.add_argument("--steps", type=int, help="stop after so many steps")
     parser.add_argument("--batch", type=int, help="pictures a step, in all processes")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of a new training (0)")
     parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
-    parser.add_argument("--resume", action="store_true", help="go on where it ended")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where it ended, with its settings"
+    )
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
     parser.add_argument(
         "--save-every", type=float, default=30.0, metavar="S", help="seconds (30)"
@@ -113,7 +119,8 @@ def _train(args: argparse.Namespace) -> int:
     )
     print(f"{args.out}: {history}")
     if history.stopped == "interrupted":
-        print(f"go on with: minddpm train --data {args.data} --out {args.out} --resume")
+        out = shlex.quote(args.out)
+        print(f"go on with: minddpm train --data {args.data} --out {out} --resume")
         return 130
     return 0
 
@@ -157,11 +164,14 @@ def _add_sample(
 def _labels(text: str) -> list[int]:
     """Read 3,5 or 0-9 or a mixture of them."""
     chosen: list[int] = []
-    for piece in text.split(","):
-        first, _, last = piece.partition("-")
-        chosen += range(int(first), int(last or first) + 1)
+    try:
+        for piece in text.split(","):
+            first, _, last = piece.partition("-")
+            chosen += range(int(first), int(last or first) + 1)
+    except ValueError:
+        chosen = []
     if not chosen:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"must be like 0-9 or 3,5; got {text!r}")
     return chosen
 
 

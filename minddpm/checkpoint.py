@@ -151,7 +151,8 @@ def unpack(
     Raises:
         ValueError: if the parts do not fit together.
     """
-    with fitting(path):
+    # the first weights are drawn, only to be replaced
+    with fitting(path), torch.random.fork_rng(devices=[]):
         model = header["model"]
         network = _NETWORKS[model["network"]](**model["arguments"])
         network.load_state_dict(part(tensors, "nn_model."))

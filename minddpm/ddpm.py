@@ -5,6 +5,7 @@ CFG (Ho & Salimans 2022, arXiv 2207.12598); v-prediction is that of Salimans & H
 arXiv 2202.00512).
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -98,7 +99,8 @@ class DDPM(nn.Module):
         for name, table in (schedule.tables() | short_names(schedule)).items():
             self.register_buffer(name, table.clone())
         if device is None:
-            device = next((p.device for p in nn_model.parameters()), "cpu")
+            tensors = itertools.chain(nn_model.parameters(), nn_model.buffers())
+            device = next((tensor.device for tensor in tensors), "cpu")
         self.to(device)
 
     @property

@@ -61,11 +61,13 @@ def generate(
         raise ValueError(f"{weights} does not say which shape its pictures have")
     steps = min(50, ddpm.n_T) if steps is None else steps
     chosen = list(range(ddpm.n_classes)) if labels is None else list(labels)
+    if labels and not ddpm.n_classes:
+        raise ValueError(f"labels must be left out, {weights} knows none; got {labels}")
     c = None
     if chosen:
-        c = torch.tensor(chosen, device=ddpm.device)
-        c = c.repeat(-(-n // len(c)))[:n]
-        _validate.labels("labels", c.cpu(), n, ddpm.n_classes)
+        c = torch.tensor(chosen)
+        _validate.labels("labels", c, len(c), ddpm.n_classes)
+        c = c.repeat(-(-n // len(c)))[:n].to(ddpm.device)
     generator = torch.Generator().manual_seed(_validate.integer("seed", seed, 0))
     x_T = torch.randn([n, *header["about"]["shape"]], generator=generator)
     parts, film = [], [x_T[:_BATCH]]
@@ -88,7 +90,7 @@ def generate(
     elif out.suffix == ".png":
         content = pictures.png(pictures.grid(x, columns))
     else:
-        stride = -(-len(film) // _FRAMES)
+        stride = max(1, -(-(len(film) - 1) // (_FRAMES - 1)))
         frames = film[:-1:stride] + film[-1:]
         content = pictures.gif([pictures.grid(frame, columns) for frame in frames])
     checkpoint.replace(out, content)

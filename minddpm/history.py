@@ -168,13 +168,16 @@ class History:
         )
 
 
-def save_checkpoint(path: str | Path, ddpm: DDPM, history: History) -> None:
+def save_checkpoint(
+    path: str | Path, ddpm: DDPM, history: History, **about: Any
+) -> None:
     """Write a model in training and all it needs to go on to one file.
 
     Args:
         path: the file; its folder must exist.
         ddpm: the model, around an `MLP` or a `UNet`.
         history: what `train` returned, or handed to its callback.
+        **about: what else to keep in the header, as in `save`.
 
     Raises:
         TypeError: if the network is another one.
@@ -195,6 +198,7 @@ def save_checkpoint(path: str | Path, ddpm: DDPM, history: History) -> None:
     }
     header = {
         "model": checkpoint.describe(ddpm),
+        "about": about,
         "config": asdict(history.config),
         "seconds": history.seconds,
         "stopped": history.stopped,
@@ -232,9 +236,7 @@ def load_checkpoint(
         return ddpm, _restore(ddpm, tensors, header)
 
 
-def _restore(
-    ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]
-) -> History:
+def _restore(ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]) -> History:
     """Return the history that the parts of a file make."""
     values = header["config"] | {"adam_betas": tuple(header["config"]["adam_betas"])}
     history = begin(ddpm, TrainConfig(**values), None)

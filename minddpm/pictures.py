@@ -138,18 +138,32 @@ def read_npz(path: str | Path) -> tuple[Tensor, Tensor | None]:
         OSError: if the file cannot be read.
         ValueError: if it holds something else.
     """
+    content = io.BytesIO(Path(path).read_bytes())
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays.get("labels")
-    except (KeyError, ValueError, AttributeError) as error:
+        arrays = np.load(content, allow_pickle=False)
+        images, labels = np.asarray(arrays["images"]), arrays.get("labels")
+    except Exception as error:  # a damaged archive can raise anything
+        what = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
-            f"{path} holds no pictures: {error}; `minddpm sample --out x.npz` makes one"
+            f"{path} holds no pictures ({what}); `minddpm sample --out x.npz` makes one"
         ) from None
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+    if (
+        images.dtype != np.uint8
+        or images.size == 0
+        or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3)))
+    ):
         raise ValueError(
-            f"images of {path} must be (N, H, W) or (N, H, W, C) uint8, got "
-            f"{images.shape} {images.dtype}"
+            f"images of {path} must be (N, H, W) or (N, H, W, C) uint8 with 1 or 3 "
+            f"channels, got {images.shape} {images.dtype}"
         )
     x = torch.from_numpy(images).float().div_(127.5).sub_(1)
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
-    return x, None if labels is None else torch.from_numpy(labels).long()
+    if labels is None:
+        return x, None
+    labels = np.asarray(labels)
+    if labels.shape != (len(x),) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels of {path} must be ({len(x)},) integers, got {labels.shape} "
+            f"{labels.dtype}"
+        )
+    return x, torch.from_numpy(labels.astype(np.int64))

@@ -10,15 +10,15 @@ The folder holds, all written while the run goes on:
 """
 
 import json
+import math
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -34,58 +34,12 @@ from minddpm.history import (
     load_checkpoint,
     save_checkpoint,
 )
-from minddpm.nets import UNet
+from minddpm.presets import PRESETS, model
 from minddpm.samplers import ddim, sample
-from minddpm.schedule import Schedule
 from minddpm.train import train
 
 _LOG_EVERY = 50  # steps
 _MOST_STEPS = 1_000_000  # where the time is the limit
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What `minddpm train` does with a data set, unless it is told otherwise.
-
-    Attributes:
-        network: arguments of `UNet`, but for channels and classes.
-        T: steps of the cosine schedule.
-        prediction: as in `DDPM`.
-        config: how to train.
-    """
-
-    network: dict[str, Any]
-    T: int
-    prediction: str
-    config: TrainConfig
-
-
-PRESETS = {
-    "digits": Preset(
-        {"n_feat": 32},
-        200,
-        "eps",
-        TrainConfig(steps=600, batch_size=96, lr=5e-3),
-    ),
-    "mnist": Preset(
-        {"n_feat": 32},
-        400,
-        "v",
-        TrainConfig(steps=1200, batch_size=128, lr=4e-3, max_seconds=180),
-    ),
-    "fashion_mnist": Preset(
-        {"n_feat": 32},
-        400,
-        "v",
-        TrainConfig(steps=1200, batch_size=128, lr=4e-3, max_seconds=180),
-    ),
-    "cifar10": Preset(
-        {"n_feat": 64, "widths": (1, 2, 2)},
-        400,
-        "v",
-        TrainConfig(steps=20_000, batch_size=128, lr=2e-3),
-    ),
-}
 
 
 def run(
@@ -110,7 +64,7 @@ def run(
         minutes: stop after so many; None is the preset's limit, if steps is None too.
         steps: stop after so many; None is the preset's number.
         batch: samples a step, over all processes; None is the preset's number.
-        seed: seed of the first weights and of the training.
+        seed: seed of the first weights and of the training, if it is a new one.
         device: where to train; None is `default_device()`.
         resume: go on with the training in the folder, to its own end.
         compiled: make the network's kernels with torch.compile.
@@ -133,10 +87,11 @@ def run(
             "minutes, steps and batch must be left out to resume: a training goes on "
             f"with its own settings; got {minutes}, {steps} and {batch}"
         )
+    _validate.real("save_every", save_every, 0.0, math.inf)
     folder = Path(folder)
     with _processes(device) as where, _locked(folder), _terminable():
         state = folder / "state.safetensors"
-        _require(state, resume)
+        _require(state, resume, name)
         images, labels = data.load(name)
         if resume:
             ddpm, history = load_checkpoint(state, where)
@@ -144,9 +99,10 @@ def run(
         else:
             config = _config(preset.config, minutes, steps, batch)
             config = replace(config, seed=seed, bf16=has_bf16(where), compile=compiled)
-            ddpm = _model(preset, images, labels, seed, where)
+            ddpm = model(preset, images, labels, seed, where)
             history = begin(ddpm, config, None)
         keeper = _Keeper(folder, ddpm, name, images.shape[1:], save_every)
+        keeper.logged = len(history.losses), history.seconds
         if not resume:
             keeper.save_state(history)
         history = train(
@@ -161,7 +117,7 @@ def run(
         return history
 
 
-def _require(state: Path, resume: bool) -> None:
+def _require(state: Path, resume: bool, name: str) -> None:
     """Raise unless there is a state to resume, or none in the way of a new run."""
     if state.exists() and not resume:
         raise FileExistsError(
@@ -172,6 +128,13 @@ def _require(state: Path, resume: bool) -> None:
         raise FileNotFoundError(
             f"{state.parent} holds no training to resume; leave out --resume to begin"
         )
+    if resume:
+        before = checkpoint.read(state)[1].get("about", {}).get("data", name)
+        if before != name:
+            raise ValueError(
+                f"data must be {before} to resume the training in {state.parent}, got "
+                f"{name!r}"
+            )
     if place()[1] > 1:  # all have looked before one of them writes
         dist.barrier()
 
@@ -189,23 +152,6 @@ def _config(
     return config if batch is None else replace(config, batch_size=batch)
 
 
-def _model(
-    preset: Preset, images: Tensor, labels: Tensor, seed: int, device: torch.device
-) -> DDPM:
-    """Return an untrained model; the same seed gives the same weights anywhere."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = UNet(
-            images.shape[1], n_classes=int(labels.max()) + 1, **preset.network
-        )
-    return DDPM(
-        network,
-        device=device,
-        schedule=Schedule.cosine(preset.T),
-        prediction=preset.prediction,
-    )
-
-
 class _Keeper:
     """Writes the files of a run while it goes on; one process of several does it."""
 
@@ -216,7 +162,7 @@ class _Keeper:
         self.name, self.shape = name, list(shape)
         self.writes = place()[0] == 0
         self.saved = time.monotonic()
-        self.logged: tuple[int, float] | None = None  # step and seconds
+        self.logged = (0, 0.0)  # step and seconds
 
     def after_step(self, history: History) -> None:
         """Log every 50 steps, save every so many seconds."""
@@ -229,8 +175,7 @@ class _Keeper:
     def log(self, history: History) -> None:
         """Append a line of measurements."""
         now = (len(history.losses), history.seconds)
-        before = self.logged or (now[0] - _LOG_EVERY, 0.0)
-        steps, seconds = now[0] - before[0], now[1] - before[1]
+        steps, seconds = now[0] - self.logged[0], now[1] - self.logged[1]
         self.logged = now
         line = {
             "step": now[0],
@@ -245,7 +190,9 @@ class _Keeper:
     def save_state(self, history: History) -> None:
         """Write what a later process needs to go on."""
         if self.writes:
-            save_checkpoint(self.folder / "state.safetensors", self.ddpm, history)
+            save_checkpoint(
+                self.folder / "state.safetensors", self.ddpm, history, data=self.name
+            )
 
     def save_model(self, history: History) -> None:
         """Write the averaged weights, and a picture of what they make."""

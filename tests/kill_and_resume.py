@@ -75,14 +75,19 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.dtype == other.dtype and torch.equal(*bits)
 
 
-def kill(process: subprocess.Popen[bytes], folder: Path, rng: random.Random) -> str:
+def kill(
+    process: subprocess.Popen[bytes], folder: Path, rng: random.Random, early: bool
+) -> str:
     """End a training at a random moment, and say when; "" if it was faster.
 
-    One kill in four comes at any moment of the start, the others within a second and a
-    half of the first checkpoint, in which it writes several more.
+    An early kill comes before Python has loaded what it needs, and so before there can
+    be a checkpoint. Of the others one in four comes at any moment of the start, and the
+    rest within a second and a half of a checkpoint, in which there are several more.
     """
     began, at = time.monotonic(), rng.uniform(0, 1.5)
-    if rng.random() < 0.25:
+    if early:
+        sign, at = "start", at / 5
+    elif rng.random() < 0.25:
         sign, at = "start", 3 * at
     else:
         sign = "checkpoint"
@@ -110,17 +115,17 @@ def kill_and_resume(
 ) -> list[str]:
     """Do it all in a folder, print a table, and return what went wrong."""
     finish(start(root / "in peace", steps, batch))
-    print(f"kill  training  after{'':30}left behind")
+    print(f"kill  training  after{'':35}left behind")
     rng, done, faults, training = random.Random(seed), 0, [], 0
     while done < kills:
         training += 1
         folder = root / f"killed {training}"
         process = start(folder, steps, batch)
-        while done < kills and (when := kill(process, folder, rng)):
+        while done < kills and (when := kill(process, folder, rng, done == 0)):
             done += 1
             left, unreadable = look(folder)
             faults += unreadable
-            print(f"{done:4}  {training:8}  {when:35}{left}", flush=True)
+            print(f"{done:4}  {training:8}  {when:40}{left}", flush=True)
             process = start(folder, steps, batch)
         finish(process)
         found = differences(root / "in peace", folder)

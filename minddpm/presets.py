@@ -1,0 +1,85 @@
+"""What `minddpm train` does with each data set, unless it is told otherwise."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minddpm.ddpm import DDPM
+from minddpm.history import TrainConfig
+from minddpm.nets import UNet
+from minddpm.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What `minddpm train` does with a data set, unless it is told otherwise.
+
+    Attributes:
+        network: arguments of `UNet`, but for channels and classes.
+        T: steps of the cosine schedule.
+        prediction: as in `DDPM`.
+        config: how to train.
+    """
+
+    network: dict[str, Any]
+    T: int
+    prediction: str
+    config: TrainConfig
+
+
+PRESETS = {
+    "digits": Preset(
+        {"n_feat": 32},
+        200,
+        "eps",
+        TrainConfig(steps=600, batch_size=96, lr=5e-3),
+    ),
+    "mnist": Preset(
+        {"n_feat": 32},
+        400,
+        "v",
+        TrainConfig(steps=1200, batch_size=128, lr=4e-3, max_seconds=180),
+    ),
+    "fashion_mnist": Preset(
+        {"n_feat": 32},
+        400,
+        "v",
+        TrainConfig(steps=1200, batch_size=128, lr=4e-3, max_seconds=180),
+    ),
+    "cifar10": Preset(
+        {"n_feat": 64, "widths": (1, 2, 2)},
+        400,
+        "v",
+        TrainConfig(steps=20_000, batch_size=128, lr=2e-3),
+    ),
+}
+
+
+def model(
+    preset: Preset, images: Tensor, labels: Tensor, seed: int, device: torch.device
+) -> DDPM:
+    """Return an untrained model; the same seed gives the same weights on any device.
+
+    Args:
+        preset: what to build.
+        images: pictures to learn from, (N, C, H, W): only their shape counts.
+        labels: their classes, (N,) int64: only the largest counts.
+        seed: seed of the first weights.
+        device: where to put it.
+
+    Returns:
+        The model.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet(
+            images.shape[1], n_classes=int(labels.max()) + 1, **preset.network
+        )
+    return DDPM(
+        network,
+        device=device,
+        schedule=Schedule.cosine(preset.T),
+        prediction=preset.prediction,
+    )
