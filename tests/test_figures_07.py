@@ -136,6 +136,7 @@ def test_paths_start_at_the_dots_and_end_at_the_others():
         np.testing.assert_allclose(ends.get_offsets(), walks[-1].numpy())
         for k, line in enumerate(ax.lines):
             np.testing.assert_allclose(line.get_xydata(), walks[:, k].numpy())
+        assert ax.get_xlim()[1] > PATHS.abs().max()  # the frame cuts no walk off
 
 
 @pytest.mark.parametrize(

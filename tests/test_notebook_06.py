@@ -218,6 +218,41 @@ def test_under_label_0_the_slip_hears_a_mixture_of_its_own() -> None:
     assert ((share - expected).abs() < 5 * error).all()
 
 
+def test_with_label_0_for_none_the_floor_is_a_little_higher() -> None:
+    """Higher than that of training with dropout; paired error."""
+    eps, t, c, x_t = drawn(50_000)
+    mask = torch.bernoulli(torch.full((len(c),), 0.1), generator=seeded(4))
+    heard = torch.where(LABELS == 0, WEIGHTS, 0.1 * WEIGHTS)
+    under_0 = GaussianMixture(MEANS, 0.35, COSINE, weights=heard).eps(x_t, t)
+    label = (c * (1 - mask)).long()
+    slip = torch.where((label == 0)[:, None], under_0, ORACLE.eps(x_t, t, c))
+    right = ORACLE.eps(x_t, t, c, mask)
+    d = (eps - slip).square().mean(1) - (eps - right).square().mean(1)
+    assert 5 * float(d.std()) / len(d) ** 0.5 < float(d.mean()) < 0.02
+    # with the mask inverted it is higher by far: 1 − 2p times what the label is worth
+    worth = (ORACLE.eps(x_t, t, c) - ORACLE.eps(x_t, t)).square().mean()
+    assert (1 - 2 * 0.1) * float(worth) > 5 * float(d.mean())
+
+
+def test_without_a_label_the_field_is_steepest_between_t_10_and_20() -> None:
+    """Where data are: the largest change in either direction, at 99 % of the points."""
+    x0, _ = ORACLE.sample(3000, generator=seeded(1))
+    eps, h = torch.randn(3000, 2, generator=seeded(3)), 1e-2
+    q = DDPM(ORACLE, schedule=COSINE)
+
+    def steepness(t: int) -> float:
+        x_t = q.q_sample(x0, t, eps)
+        ends = [
+            ORACLE.eps(x_t + h * e, t) - ORACLE.eps(x_t - h * e, t)
+            for e in torch.eye(2)
+        ]
+        slopes = torch.linalg.matrix_norm(torch.stack(ends, 1) / (2 * h), 2)
+        return float(slopes.quantile(0.99))
+
+    inside = min(steepness(t) for t in (11, 15, 20))
+    assert inside > 1.2 * max(steepness(t) for t in (1, 3, 6, 8, 36, 60, 100))
+
+
 def test_one_draw_a_batch_widens_the_loss_by_p_1_minus_p_gap_squared() -> None:
     """A variance of n batches has the relative error of about √(2/n)."""
     eps, t, c, x_t = drawn(20_000)

@@ -267,5 +267,36 @@ def test_few_ddim_steps_are_too_few_and_twenty_will_do_for_the_exact_ring() -> N
         x = sample(ddim(model, x_T, steps=steps))
         return float((torch.cdist(x, means).min(1).values > 4 * std).double().mean())
 
-    assert strays(3) > 0.2
+    assert strays(5) > 0.1
     assert strays(20) < 0.02
+
+
+def test_the_mean_of_algorithm_2_leaves_room_for_its_noise() -> None:
+    """μ of [DDPM eq. 11] is √ᾱ_s x̂_0 + √(1−ᾱ_s−β̃_t) ε̂, as in [DDIM eq. 12]."""
+    model = gaussian(1.0, 0.3, SCHEDULE)
+    x = torch.randn(50, 1, generator=seeded())
+    a = SCHEDULE.alpha_bars
+    for t in (2, 10, 30, 49):
+        eps_hat = model.predict_eps(x, t)
+        x0_hat = model.predict_x0(x, t, eps_hat)
+        room = (1 - a[t - 1] - SCHEDULE.posterior_variances[t]).sqrt()
+        mean, _ = model.q_posterior(x0_hat, x, t)
+        wanted = a[t - 1].sqrt() * x0_hat + room * eps_hat
+        assert_close(mean, wanted, rtol=0, atol=1e-4)
+
+
+def test_ddim_without_noise_keeps_a_width_where_algorithm_2_does_not() -> None:
+    x = torch.randn(20_000, 1, generator=seeded())
+    std = float(sample(ddim(gaussian(1.0, 0.3, SCHEDULE), x, steps=50)).std())
+    assert 0.25 < std < 0.3
+
+
+def test_where_data_vary_more_than_the_noise_even_beta_is_too_small() -> None:
+    """The exact variance of a step is β_t v_{t−1} / v_t."""
+    a = SCHEDULE.alpha_bars.double()
+    for d in (0.3, 0.9, 1.7):
+        v = a * d**2 + 1 - a
+        ratio = (v[:-1] / v[1:])[1:]  # t = 2…T
+        tilde = ((1 - a[:-1]) / (1 - a[1:]))[1:]
+        assert (ratio > tilde).all()
+        assert (ratio > 1).all() if d > 1 else (ratio < 1).all()

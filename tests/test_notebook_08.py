@@ -56,6 +56,16 @@ def printed() -> SimpleNamespace:
     return SimpleNamespace(**{name: names[name] for name in wanted})
 
 
+def defined(name: str) -> str:
+    """Return the source of a function that the notebook defines."""
+    for cell in read().cells:
+        if cell.cell_type == "code" and f"def {name}(" in cell.source:
+            for node in ast.parse(cell.source).body:
+                if getattr(node, "name", None) == name:
+                    return ast.unparse(node)
+    raise AssertionError(f"no function {name} in the notebook")
+
+
 def network(seed: int = 0) -> UNet:
     """Return a U-Net whose answer is not 0, as it is before training."""
     torch.manual_seed(seed)
@@ -223,6 +233,34 @@ def test_two_losses_enclose_the_floor_of_the_law() -> None:
     for values, sign in ((torch.tensor(below), -1), (torch.stack(above), 1)):
         error = float(values.std()) / 30**0.5 + truth.mean_standard_error
         assert sign * (float(values.mean()) - truth.mean) > 5 * error
+
+
+def test_draws_of_one_picture_count_as_one_in_the_standard_error() -> None:
+    m, r, sets = 50, 20, 400
+    names: dict[str, Any] = {"m": m, "n": m * r, "torch": torch, "device": "cpu"}
+    exec(defined("standard_error"), names)
+    hard = torch.randn(sets, 1, m, generator=seeded(0))  # the same in all its draws
+    losses = 0.5 * hard + torch.randn(sets, r, m, generator=seeded(1))
+    losses = losses.view(sets, m * r)
+    errors = torch.stack([names["standard_error"](values) for values in losses])
+    truth = (0.25 / m + 1 / (m * r)) ** 0.5
+    # a standard deviation of 50 numbers has a relative error of about 1/√98
+    assert abs(float(errors.mean()) / truth - 1) < 0.01 + 5 / (98 * sets) ** 0.5
+    assert float(losses.std()) / (m * r) ** 0.5 < 0.6 * truth  # draws as independent
+
+
+def test_no_picture_is_in_two_groups_of_draws() -> None:
+    m, n = 7, 210
+    names: dict[str, Any] = {"m": m, "n": n, "torch": torch, "device": "cpu"}
+    exec(defined("draw_pictures"), names)
+    for count, used in ((7, 7), (24, 21)):
+        pictures = torch.arange(count)
+        x, c = names["draw_pictures"](pictures, pictures)
+        assert torch.equal(x, c)
+        assert len(x) == n
+        assert (torch.bincount(x) == n // used).all()
+        groups = x.view(-1, m)  # a column each
+        assert all(len(groups[:, k].unique()) == used // m for k in range(m))
 
 
 # --- one name decides the data --------------------------------------------------------

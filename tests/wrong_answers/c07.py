@@ -673,6 +673,12 @@ def ancestral_mean(x_t, eps_hat, t, s, alpha_bars):
     return (x_t - noise) / alpha.sqrt()
 
 
+def mean_of_one_long_step(x_t, eps_hat, t, s, alpha_bars):
+    alpha = alpha_bars[t] / alpha_bars[s]
+    noise = (1 - alpha) / (1 - alpha_bars[t]).sqrt() * eps_hat
+    return (x_t - noise) / alpha.sqrt()
+
+
 def eta_1(x_t, eps_hat, t, s, alpha_bars):
     a, a_s = alpha_bars[t], alpha_bars[s]
     sigma2 = (1 - a_s) / (1 - a) * (1 - a / a_s)
@@ -700,6 +706,7 @@ WRONG_JUMPS = {
     ),
     "to t−1": (jump_with(times=lambda t, s: (t, t - 1)), "ignores_s"),
     "the mean of Algorithm 2": (ancestral_mean, "ignores_s"),
+    "its mean for the whole jump": (mean_of_one_long_step, "no_noise"),
     "noise as at t": (jump_with(noise=lambda a, a_s: (1 - a) ** 0.5), "index_shift"),
     "signal as at t": (jump_with(signal=lambda a, a_s: a**0.5), "index_shift"),
     "s−1": (jump_with(times=lambda t, s: (t, s - 1)), "index_shift"),

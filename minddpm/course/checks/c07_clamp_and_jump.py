@@ -240,7 +240,11 @@ def _jump_mistakes(t: int, s: int) -> dict[str, list[tuple[float, float]]]:
             jump(at / to, 1.0),
         ],
         "missing_scale": [(to**0.5, (1 - to) ** 0.5 - to**0.5 * kept)],
-        "no_noise": [jump(at, to, None, 0.0)],
+        "no_noise": [
+            jump(at, to, None, 0.0),
+            # Algorithm 2's mean for the whole jump, without its σ z
+            jump(at, to, None, (at / to) * (1 - to) ** 2 / (1 - at)),
+        ],
         "wrong_sign": [
             ((to / at) ** 0.5, -((1 - to) ** 0.5) - (to / at) ** 0.5 * kept),
             ((to / at) ** 0.5, (1 - to) ** 0.5 + (to / at) ** 0.5 * kept),

@@ -20,7 +20,7 @@ from minddpm.course.checks.report import (
 
 _SHAPES = [(3, 4), (4,), (), (2, 1, 2)]
 _EMA_HINTS = {
-    "swapped": "d is the share of the *old* average that is kept, 0.9 or more.",
+    "swapped": "d is the share of the *old* average that is kept.",
     "no_update": "The average came back as it was. `a = …` in a loop gives a name to a "
     "new tensor; it does not write into the old one.",
     "no_average": "These are the present weights; where is the old average?",

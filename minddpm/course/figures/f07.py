@@ -248,7 +248,8 @@ def plot_paths(paths: Mapping[str, Tensor], data: Tensor) -> None:
     data = _validate.floats("data", data, (None, 2)).detach().cpu()
     if not 1 <= len(paths) <= 2:
         raise ValueError(f"paths must be 1 or 2 sets, got {len(paths)}")
-    reach = 1.4 * float(data.abs().max())
+    walked = max(float(torch.as_tensor(walks).abs().max()) for walks in paths.values())
+    reach = max(1.2 * float(data.abs().max()), 1.03 * walked)
     shades = (_BLUE, _GREEN, _PURPLE, _SKY)
     with house_style():
         size = (WIDTH, 4.6)

@@ -115,8 +115,8 @@ def plot_guided_laws(
         left.text(0.98, row, "class 0", **_corner(left), color="0.45")
         right.fill_between(w, mean - std, mean + std, color=_BLUE, alpha=0.2, lw=0)
         right.plot(w, mean, "o-", color=_BLUE, markersize=5)
-        for values in (mean2, mean2 - std2, mean2 + std2):
-            style: dict[str, Any] = {"linestyle": "--", "linewidth": 1.8}
+        for values, width in ((mean2, 2.4), (mean2 - std2, 1.2), (mean2 + std2, 1.2)):
+            style: dict[str, Any] = {"linestyle": "--", "linewidth": width}
             right.plot(w, values, color=_RED, **style)
         right.text(0.98, 0.97, "sampler, exact", **_corner(right), color=_BLUE)
         right.text(0.98, 0.89, "product", **_corner(right), color=_RED)
