@@ -132,9 +132,9 @@ def _add_sample(
     parser = commands.add_parser("sample", help=says, description=says)
     parser.add_argument(
         "--weights",
-        default="mnist",
-        metavar="PATH|mnist",
-        help="a file, the folder of a training, or mnist, which comes with minddpm",
+        required=True,
+        metavar="PATH",
+        help="a file of weights, or the folder of a training",
     )
     parser.add_argument("--n", type=int, default=100, help="how many (100)")
     parser.add_argument(

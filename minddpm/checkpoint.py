@@ -47,8 +47,8 @@ def load(name: str | Path, device: torch.device | str | None = None) -> DDPM:
     """Rebuild a model from a file, or from the name of shipped weights.
 
     Args:
-        name: "mnist", or the path of a file written by `save`, or the folder of a
-            training run.
+        name: the path of a file written by `save`, the folder of a training run, or a
+            name of weights that come with minddpm (there are none yet).
         device: where to put the model; None is the CPU.
 
     Returns:

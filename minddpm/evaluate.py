@@ -55,8 +55,8 @@ def evaluate(
     """Measure samples in a file against a data set.
 
     The features are those of a classifier made by `metrics.fit_classifier` in about
-    300,000 looks at training pictures. MNIST's comes with minddpm, so that figures can
-    be compared; others are fitted on each call.
+    300,000 looks at training pictures: the one that comes with minddpm for this data
+    set, where there is one (there is none yet), else one fitted on each call.
 
     Args:
         samples: a `.npz` of `minddpm sample`.
