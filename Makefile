@@ -7,6 +7,13 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip
 PYTHONS = $(PYTHON) python3 python3.13 python3.12 python3.11
 
+# Where a requirement is to be met by one version only: a file of constraints for pip.
+PINS =
+PINS_lowest = build/lowest.txt
+PINS_colab = tests/colab.txt
+PYTHON_lowest = python3.11
+PYTHON_colab = python3.13
+
 # Asked of a Python by running it: a pyenv shim can exist and still not work, and
 # Debian's Python lacks ensurepip until python3-venv is installed.
 USABLE = import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
@@ -17,6 +24,9 @@ HEALED := $(shell $(BIN)/python -c "" 2>/dev/null || rm -f $(VENV)/pyvenv.cfg)
 help:
 	@echo "make lab        open the course in JupyterLab"
 	@echo "make test       run every unit test, doctest and notebook"
+	@echo "make test-3.13  the same in build/3.13, on that Python; so for 3.11 and 3.12"
+	@echo "make test-lowest, test-colab  with the oldest versions that pyproject.toml"
+	@echo "                allows; with those of Colab (tests/colab.txt)"
 	@echo "make lint       check style and types"
 	@echo "make format     tidy the code, notebooks too"
 	@echo "make notebooks  run all notebooks and save them with their outputs"
@@ -30,6 +40,10 @@ lab: $(VENV)/lab-ready
 
 test: $(VENV)/dev-ready
 	$(BIN)/python -m pytest $(ARGS)
+
+test-%:
+	$(MAKE) test VENV=build/$* PYTHONS="$(or $(PYTHON),$(PYTHON_$*),python$*)" \
+	    PINS=$(PINS_$*)
 
 lint: $(VENV)/dev-ready
 	$(BIN)/python -m ruff check
@@ -57,9 +71,9 @@ $(VENV)/lab-ready: pyproject.toml $(VENV)/pyvenv.cfg
 	$(PIP) install -e .
 	@touch $@
 
-$(VENV)/dev-ready: pyproject.toml $(VENV)/pyvenv.cfg
+$(VENV)/dev-ready: pyproject.toml $(VENV)/pyvenv.cfg $(PINS)
 	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
-	$(PIP) install -e ".[dev]"
+	$(PIP) install $(PINS:%=-c %) -e ".[dev]"
 	@touch $(VENV)/lab-ready $@
 
 $(VENV)/pyvenv.cfg:
@@ -73,3 +87,8 @@ $(VENV)/pyvenv.cfg:
 	echo "is one: $(PYTHONS). Install it (python.org; on Debian and Ubuntu: apt" >&2; \
 	echo "install python3-venv), or name it: make lab PYTHON=/path/to/python3" >&2; \
 	exit 1
+
+# The lower bounds themselves: "torch>=2.6" becomes torch==2.6.
+build/lowest.txt: pyproject.toml
+	@mkdir -p $(@D)
+	sed -n 's/^ *"\([a-z-]*\)>=\([0-9.]*\)",$$/\1==\2/p' $< >$@

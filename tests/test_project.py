@@ -510,6 +510,39 @@ class TestMakefile:
     def test_arguments_reach_pytest(self, make):
         assert make("test", "ARGS=-k schedule")[0][-1] == "-m pytest -k schedule"
 
+    def test_another_python_gets_an_environment_of_its_own(self, make, tmp_path):
+        (tmp_path / "python").rename(tmp_path / "python3.12")
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        asked, code, _ = make("test-3.12", "PYTHON=", "ARGS=-k nets", PATH=path)
+        tests = "-m pytest -k nets"
+        assert asked == [
+            "-m venv --clear build/3.12", "-m pip install -e .[dev]", tests
+        ]  # fmt: skip
+        assert code == 0
+        assert make("test-3.12", "ARGS=-k nets")[0] == [tests]
+        asked, code, text = make("test-3.14", "PYTHON=", PATH=path)
+        assert (asked, code != 0) == ([], True)
+        assert "none of these\nis one: python3.14." in text
+
+    @pytest.mark.parametrize(
+        ("name", "pins"), [("lowest", "build/lowest.txt"), ("colab", "tests/colab.txt")]
+    )
+    def test_a_set_of_versions_is_a_file_for_pip(self, make, tmp_path, name, pins):
+        (tmp_path / "tests").mkdir()
+        (tmp_path / "tests" / "colab.txt").write_text("")
+        assert make(f"test-{name}")[0] == [
+            f"-m venv --clear build/{name}",
+            f"-m pip install -c {pins} -e .[dev]",
+            "-m pytest",
+        ]
+
+    def test_the_lowest_versions_are_those_of_pyproject(self, make, tmp_path):
+        assert make("build/lowest.txt")[1] == 0
+        lines = (tmp_path / "build" / "lowest.txt").read_text().splitlines()
+        extras = PROJECT["optional-dependencies"].values()
+        expected = sum(extras, start=PROJECT["dependencies"])
+        assert lines == [line.replace(">=", "==") for line in expected]
+
 
 @pytest.mark.slow
 def test_the_hooks_heed_tags_of_cells_and_the_network_mark(tmp_path):
