@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from minddpm import _validate
 from minddpm.ddpm import DDPM
@@ -25,6 +26,7 @@ VERSION = 1
 SHIPPED = Path(__file__).parent / "weights"
 
 _NETWORKS = {"MLP": MLP, "UNet": UNet}
+_LONGEST = 100_000_000  # bytes of a header; the format allows no more
 _CURE = "take another copy, or an earlier checkpoint"
 
 
@@ -153,16 +155,48 @@ def unpack(
     """
     # the first weights are drawn, only to be replaced
     with fitting(path), torch.random.fork_rng(devices=[]):
-        model = header["model"]
-        network = _NETWORKS[model["network"]](**model["arguments"])
-        network.load_state_dict(part(tensors, "nn_model."))
+        model, weights = header["model"], part(tensors, "nn_model.")
+        make, arguments = _NETWORKS[model["network"]], model["arguments"]
+        with _no_larger_than(weights, arguments):
+            network = make(**arguments)
+        for name, value in network.state_dict().items():
+            if name in weights:
+                checked(weights, name, value)
+        network.load_state_dict(weights)
+        tables = part(tensors, "schedule.")
+        like = torch.empty(max(2, tables["betas"].numel()), device="meta")
+        for name in tables:
+            checked(tables, name, like)
         ddpm = DDPM(
             network,
             drop_prob=model["drop_prob"],
-            schedule=Schedule(**part(tensors, "schedule.")),
+            schedule=Schedule(**tables),
             prediction=model["prediction"],
         )
     return ddpm.to(device or "cpu").eval()
+
+
+@contextlib.contextmanager
+def _no_larger_than(weights: dict[str, Tensor], arguments: Any) -> Iterator[None]:
+    """Stop the making of a network that asks for more than a file holds.
+
+    A layer's weights are registered before they are filled, so that none of the memory
+    they would take is in use yet.
+    """
+    room = left = sum(weight.numel() for weight in weights.values())
+    says = ValueError(f"{arguments} ask for more than the {room} weights in the file")
+
+    def count(module: nn.Module, name: str, weight: Tensor | None) -> None:
+        nonlocal left
+        left -= 0 if weight is None else weight.numel()
+        if left < 0:
+            raise says
+
+    for value in arguments.values():
+        if isinstance(value, int) and value > room:
+            raise says
+    with register_module_parameter_registration_hook(count):
+        yield
 
 
 @contextlib.contextmanager
@@ -209,6 +243,30 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
+def checked(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    """Return a tensor by its name, once it is known to have a shape and a dtype.
+
+    Args:
+        tensors: tensors by name.
+        name: its name.
+        like: a tensor of that shape and dtype.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        KeyError: if there is none of that name.
+        ValueError: if it has another shape or dtype.
+    """
+    tensor = tensors[name]
+    if (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
+        raise ValueError(
+            f"{name} must be {tuple(like.shape)} {like.dtype}, got "
+            f"{tuple(tensor.shape)} {tensor.dtype}"
+        )
+    return tensor
+
+
 # --- files ----------------------------------------------------------------------------
 
 
@@ -247,18 +305,34 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.torch import load as parse
 
-    content = Path(path).read_bytes()
-    try:
-        size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-        text, digest = metadata["minddpm"], metadata["sha256"]
-        header = json.loads(text)
-        version = header["version"]
-        tensors = parse(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        what = "is empty" if not content else "is no file of minddpm's, or is damaged"
-        raise ValueError(f"{path} {what} ({type(error).__name__}); {_CURE}") from None
-    if _digest(tensors, text) != digest:
+    not_ours = (
+        *(ArithmeticError, AttributeError, LookupError, MemoryError),
+        *(RecursionError, SafetensorError, TypeError, ValueError),
+    )
+    with open(path, "rb") as file:
+        room = os.fstat(file.fileno()).st_size
+        try:
+            # nothing is read but what the parts before it promise
+            size = int.from_bytes(file.read(8), "little")
+            if size > min(room, _LONGEST):
+                raise ValueError
+            entries = json.loads(file.read(size))
+            metadata = entries.pop("__metadata__")
+            text, digest = metadata["minddpm"], metadata["sha256"]
+            header = json.loads(text)
+            version = header["version"]
+            ends = [entry["data_offsets"][1] for entry in entries.values()]
+            if 8 + size + max(ends) != room:
+                raise ValueError
+            file.seek(0)
+            tensors = parse(file.read())
+            whole = _digest(tensors, text) == digest
+        except not_ours as error:
+            what = "is no file of minddpm's, or is damaged" if room else "is empty"
+            raise ValueError(
+                f"{path} {what} ({type(error).__name__}); {_CURE}"
+            ) from None
+    if not whole:
         raise ValueError(f"{path} is damaged: its checksum does not fit; {_CURE}")
     if version != VERSION:
         raise ValueError(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from minddpm import _validate, checkpoint
 from minddpm.ddpm import DDPM
+from minddpm.muon import Muon, is_matrix
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class TrainConfig:
     Attributes:
         steps: gradient steps, at least 1.
         batch_size: samples a step, at least 1.
+        optimiser: "adamw", or "muon": steps of the same length in all directions for
+            the kernels of convolutions (`minddpm.muon`), AdamW for the rest. It learns
+            as much as AdamW in about half the steps, and takes longer for each.
         lr: peak learning rate, positive.
         warmup: steps over which the learning rate rises from 0; after them it falls to
             0 along a cosine.
@@ -49,6 +53,7 @@ class TrainConfig:
 
     steps: int = 2000
     batch_size: int = 128
+    optimiser: str = "adamw"
     lr: float = 2e-3
     warmup: int = 100
     weight_decay: float = 0.0
@@ -63,6 +68,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _validate.integer("steps", self.steps, 1)
         _validate.integer("batch_size", self.batch_size, 1)
+        _validate.choice("optimiser", self.optimiser, ("adamw", "muon"))
         _validate.integer("warmup", self.warmup, 0)
         _validate.integer("seed", self.seed, 0)
         _validate.real("weight_decay", self.weight_decay, 0.0, math.inf)
@@ -145,7 +151,7 @@ class History:
             raw weights back, and a second call the averaged ones. In a callback the
             model holds the raw ones.
         config: the settings.
-        optimiser: AdamW, with its moments.
+        optimiser: the optimiser, with its moments.
         generator: the source of randomness, as far as it was used.
         queue: indices of the shuffled data that were not used yet, int64.
     """
@@ -242,17 +248,25 @@ def _restore(ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]) -> 
     history = begin(ddpm, TrainConfig(**values), None)
     ema, moments = history.ema, history.optimiser.state_dict()
     for k, (shadow, live) in enumerate(zip(ema.shadow, ddpm.parameters(), strict=True)):
-        shadow.copy_(tensors[f"shadow.{k}"])
+        shadow.copy_(checkpoint.checked(tensors, f"shadow.{k}", shadow))
         kept = checkpoint.part(tensors, f"moments.{k}.")
         if kept:  # laid out in memory as the parameter is, which fused steps rely on
-            kept = {
-                name: torch.empty_like(live).copy_(v) if v.shape == live.shape else v
-                for name, v in kept.items()
+            likes = {"step": torch.zeros(()), "exp_avg": live, "exp_avg_sq": live}
+            if isinstance(history.optimiser, Muon) and is_matrix(live):
+                del likes["exp_avg_sq"]
+            moments["state"][k] = {
+                name: torch.empty_like(like).copy_(checkpoint.checked(kept, name, like))
+                for name, like in likes.items()
             }
-            moments["state"][k] = kept
-    ema.updates, ema.swapped = header["updates"], header["swapped"]
+    ema.updates = _validate.integer("updates", header["updates"], 0)
+    ema.swapped = _validate.instance("swapped", header["swapped"], bool)
+    _validate.real("seconds", header["seconds"], 0.0, math.inf)
+    for name in ("losses", "queue"):
+        row = getattr(history, name).new_empty(tensors[name].numel())
+        checkpoint.checked(tensors, name, row)
     history.optimiser.load_state_dict(moments)
-    history.generator.set_state(tensors["generator"])
+    state = history.generator.get_state()
+    history.generator.set_state(checkpoint.checked(tensors, "generator", state))
     return History(
         tensors["losses"],
         header["seconds"],
@@ -281,7 +295,8 @@ def begin(
     device = ddpm.device
     if generator is None:
         generator = torch.Generator(device).manual_seed(config.seed)
-    optimiser = torch.optim.AdamW(
+    kind = {"adamw": torch.optim.AdamW, "muon": Muon}[config.optimiser]
+    optimiser = kind(
         ddpm.parameters(),
         lr=config.lr,
         betas=config.adam_betas,

@@ -105,15 +105,16 @@ def run(
         keeper.logged = len(history.losses), history.seconds
         if not resume:
             keeper.save_state(history)
-        history = train(
-            ddpm,
-            (images, labels),
-            progress=progress,
-            callback=keeper.after_step,
-            resume=history,
-        )
-        keeper.save_state(history)
-        keeper.save_model(history)
+        with _going_on():
+            history = train(
+                ddpm,
+                (images, labels),
+                progress=progress,
+                callback=keeper.after_step,
+                resume=history,
+            )
+            keeper.save_state(history)
+            keeper.save_model(history)
         return history
 
 
@@ -184,8 +185,12 @@ class _Keeper:
             "images_per_second": round(steps * history.config.batch_size / seconds, 1),
             "lr": history.optimiser.param_groups[0]["lr"],
         }
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.folder / "log.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:  # a full disk does not say where
+            raise type(error)(error.errno, error.strerror, str(path)) from None
 
     def save_state(self, history: History) -> None:
         """Write what a later process needs to go on."""
@@ -249,15 +254,18 @@ def _locked(folder: Path) -> Iterator[None]:
     if place()[0]:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock", timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise RuntimeError(
             f"another training is at work in {folder}: wait for its end, or name "
             "another folder"
         ) from None
+    except OSError as error:
+        says = f"{error.strerror}; name a folder that can be written to"
+        raise type(error)(error.errno, says, str(folder)) from None
     try:
         yield
     finally:
@@ -277,6 +285,24 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Say of a training that breaks off how to go on with it."""
+    rank, world = place()
+    try:
+        yield
+    except OSError as error:  # of a disk: full, gone, or not ours to write on
+        says = f"{error.strerror}; once that is mended, --resume goes on"
+        raise type(error)(error.errno, says, error.filename) from None
+    except RuntimeError as error:
+        if world == 1:
+            raise
+        raise RuntimeError(
+            f"process {rank + 1} of {world} cannot go on, perhaps because another one "
+            f"ended; start all of them again with --resume ({error})"
+        ) from None
 
 
 @contextmanager

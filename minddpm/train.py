@@ -93,6 +93,11 @@ def train(
     history = begin(ddpm, config, generator) if resume is None else resume
     optimiser, ema, generator = history.optimiser, history.ema, history.generator
     queue, earlier = history.queue, history.seconds
+    if len(queue) and not 0 <= int(queue.min()) <= int(queue.max()) < len(x0):
+        raise ValueError(
+            f"resume must be a history of these data, got {len(x0)} samples and one "
+            f"that goes on with sample {int(queue.max())}"
+        )
     if ema.swapped:
         ema.swap()
     rank, world = place()
@@ -117,7 +122,12 @@ def train(
             losses[:done].cpu(), seconds, why, ema, config, optimiser, generator, queue
         )
 
-    bar = _progress_bar(config, done, progress and rank == 0)
+    bar, first = _progress_bar(config, done, progress and rank == 0), done
+
+    def show() -> None:
+        seconds = time.monotonic() - start
+        _show(bar, losses[:done], first, seconds, limit - earlier, config)
+
     interrupted, restore = _catch_interrupts()
     ddpm.train()
     try:
@@ -150,15 +160,13 @@ def train(
             if callback is not None:
                 callback(so_far("running"))
                 ddpm.train()
-            bar.update()
-            if done % 50 == 0:
-                bar.set_postfix(loss=f"{float(losses[done - 50 : done].mean()):.4f}")
-                if spent > 0:  # promise no more steps than the time allows
-                    bar.total = min(config.steps, max(done, round(done / spent)))
+            if done % look_every == 0:
+                show()
     except KeyboardInterrupt:
         stopped = "interrupted"
     finally:
         restore()
+        show()
         bar.close()
         ddpm.eval()
     if done and not ema.swapped:
@@ -272,4 +280,36 @@ def _progress_bar(config: TrainConfig, done: int, progress: bool) -> Any:
         disable=not progress,
         unit="step",
         desc="training",
+        smoothing=0,  # the mean speed: a checkpoint now and then is part of it
     )
+
+
+def _show(
+    bar: Any,
+    losses: Tensor,
+    first: int,
+    seconds: float,
+    limit: float,
+    config: TrainConfig,
+) -> None:
+    """Move the bar to the step that was taken, with loss and images a second.
+
+    Args:
+        bar: the progress bar.
+        losses: of all steps.
+        first: steps that were taken before the bar began.
+        seconds: since it began.
+        limit: the most that these can be.
+        config: the settings.
+    """
+    done = len(losses)
+    if bar.disable or done == first:
+        return
+    speed = (done - first) / max(seconds, 1e-9)
+    # what is left at this speed, and no more steps than the time allows
+    left = min(config.steps - done, (limit - seconds) * speed)
+    bar.total = done + max(0, round(left))
+    images = f"{speed * config.batch_size:,.0f}"
+    loss = f"{float(losses[-50:].mean()):.4f}"
+    bar.set_postfix({"loss": loss, "images/s": images}, refresh=False)
+    bar.update(done - bar.n)

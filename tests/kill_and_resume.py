@@ -1,6 +1,6 @@
 """Kill a training at random moments, resume it, and compare with one left in peace.
 
-    python tests/kill_and_resume.py [N] [--steps 200] [--batch 8] [--seed 0]
+    python tests/kill_and_resume.py [N] [--data digits] [--steps 600] [--batch 8]
 
 Trains once without a break, then over and over in a process that SIGKILL ends at a
 random moment, N times in all, also before there is a checkpoint or while one is being
@@ -24,9 +24,9 @@ from minddpm import checkpoint
 from minddpm.train import load_checkpoint
 
 
-def start(folder: Path, steps: int, batch: int) -> subprocess.Popen[bytes]:
+def start(folder: Path, data: str, steps: int, batch: int) -> subprocess.Popen[bytes]:
     """Begin a training, or go on with the one that has left a state."""
-    argv = [sys.executable, "-m", "minddpm", "train", "--data", "digits"]
+    argv = [sys.executable, "-m", "minddpm", "train", "--data", data]
     argv += ["--out", str(folder), "--device", "cpu", "--save-every", "0.3"]
     if (folder / "state.safetensors").exists():
         argv += ["--resume"]
@@ -111,22 +111,28 @@ def written(folder: Path) -> int:
 
 
 def kill_and_resume(
-    root: Path, kills: int, *, steps: int = 200, batch: int = 8, seed: int = 0
+    root: Path,
+    kills: int,
+    *,
+    data: str = "digits",
+    steps: int = 600,
+    batch: int = 8,
+    seed: int = 0,
 ) -> list[str]:
     """Do it all in a folder, print a table, and return what went wrong."""
-    finish(start(root / "in peace", steps, batch))
+    finish(start(root / "in peace", data, steps, batch))
     print(f"kill  training  after{'':35}left behind")
     rng, done, faults, training = random.Random(seed), 0, [], 0
     while done < kills:
         training += 1
         folder = root / f"killed {training}"
-        process = start(folder, steps, batch)
+        process = start(folder, data, steps, batch)
         while done < kills and (when := kill(process, folder, rng, done == 0)):
             done += 1
             left, unreadable = look(folder)
             faults += unreadable
             print(f"{done:4}  {training:8}  {when:40}{left}", flush=True)
-            process = start(folder, steps, batch)
+            process = start(folder, data, steps, batch)
         finish(process)
         found = differences(root / "in peace", folder)
         faults += [f"training {training}: {name}" for name in found]
@@ -138,13 +144,19 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kills", nargs="?", type=int, default=20, metavar="N")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         faults = kill_and_resume(
-            Path(root), args.kills, steps=args.steps, batch=args.batch, seed=args.seed
+            Path(root),
+            args.kills,
+            data=args.data,
+            steps=args.steps,
+            batch=args.batch,
+            seed=args.seed,
         )
     print("\n".join(faults) or f"{args.kills} kills, no fault")
     return 1 if faults else 0

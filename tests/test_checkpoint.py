@@ -8,6 +8,8 @@ import random
 import resource
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -215,6 +217,14 @@ def damaged(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
     yield "deep in ours", signed(tensors, deep)
     yield "deep in ours and open", signed(tensors, '{"a":' * 100_000)
     yield "a number of 100 000 digits", signed(tensors, "9" * 100_000)
+    yield (
+        "half a letter",
+        headed(
+            b'{"__metadata__":{"minddpm":"{\\"version\\":1,\\"a\\":\\"\\ud800\\"}",'
+            b'"sha256":"0"},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+            b"0",
+        ),
+    )
     for text in ("null", "[]", "7", '"text"', "{}", "NaN"):
         yield f"{text} in place of ours", signed(tensors, text)
         yield f"{text} in place of all", headed(text.encode())
@@ -235,11 +245,36 @@ def damaged(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
     yield "another width", model(arguments=arguments | {"n_feat": 6})
     yield "a width beyond memory", model(arguments=arguments | {"n_feat": 2**40})
     yield "a width beyond numbers", model(arguments=arguments | {"n_feat": 2**80})
+    for name, value in (
+        *(("n_feat", float("nan")), ("dim", float("inf")), ("n_layers", 1.0)),
+        *(("n_classes", -1), ("dim", None), ("n_layers", [1]), ("n_feat", True)),
+        *(("n_layers", 10**9), ("dim", 10**9), ("n_classes", 10**9)),
+    ):
+        yield f"{name} is {value!r}", model(arguments=arguments | {name: value})
+    for name, value in (("drop_prob", float("nan")), ("drop_prob", "0.1")):
+        yield f"{name} is {value!r}", model(**{name: value})
     text = json.dumps(header)
     rest = {k: v for k, v in tensors.items() if k != "nn_model.leave.bias"}
     yield "a weight is missing", signed(rest, text)
     nets = {k: v for k, v in tensors.items() if k.startswith("nn_model.")}
     yield "no schedule", signed(nets, text)
+
+    def altered(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
+        return signed(tensors | {name: change(tensors[name]).contiguous()}, text)
+
+    for name in ("nn_model.enter.weight", "nn_model.leave.bias"):
+        yield f"{name} a row longer", altered(name, lambda x: torch.cat([x, x[:1]]))
+        yield f"{name} with an axis more", altered(name, lambda x: x[None])
+        yield f"{name} of doubles", altered(name, torch.Tensor.double)
+        yield f"{name} of integers", altered(name, torch.Tensor.long)
+        yield f"{name} of halves", altered(name, torch.Tensor.bfloat16)
+        yield f"{name} of nothing", altered(name, lambda x: x[:0])
+    for name in ("betas", "sqrt_alpha_bars", "snr"):
+        name = f"schedule.{name}"
+        yield f"{name} longer", altered(name, lambda x: torch.cat([x, x[:1]]))
+        yield f"{name} of doubles", altered(name, torch.Tensor.double)
+        yield f"{name} square", altered(name, lambda x: x.reshape(2, 2))
+        yield f"{name} of nothing", altered(name, lambda x: x[:0])
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -268,6 +303,66 @@ def test_a_hundred_damaged_files_are_refused_by_name(tmp_path) -> None:
             assert len(message) < 500, f"{what}: {message}"
     assert not (tmp_path / "marker").exists()
     assert_equal(small(), minddpm.load(tmp_path / "whole"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_no_file_asks_for_more_memory_than_it_holds(tmp_path) -> None:
+    """Sizes of gigabytes: in the header, in its numbers, and in the file itself."""
+    content = {
+        what: content
+        for what, content in damaged(tmp_path)
+        if "beyond memory" in what or "1000000000" in what or what.startswith("size")
+    }
+    whole = (tmp_path / "whole").read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    altered = json.loads(whole[8:start])
+    last = max(entry["data_offsets"][1] for entry in list(altered.values())[1:])
+    altered["more"] = {"dtype": "U8", "shape": [2**33], "data_offsets": [last, 2**33]}
+    content["8 GB promised"] = headed(json.dumps(altered).encode(), whole[start:])
+    tensors, header = checkpoint.read(tmp_path / "whole")
+    model = header["model"]
+    for name in ("n_feat", "dim", "n_classes"):  # each some GB, were it made
+        changed = model | {"arguments": model["arguments"] | {name: 2**14 * 2**12}}
+        changed["arguments"]["n_feat"] = 2**14
+        content[f"a large {name}"] = signed(
+            tensors, json.dumps(header | {"model": changed})
+        )
+    for k, given in enumerate(content.values()):
+        (tmp_path / f"damaged-{k}").write_bytes(given)
+    for name, given in (("zeros", b""), ("8 GB more", whole), ("foreign", whole[:8])):
+        with open(tmp_path / f"damaged {name}", "wb") as file:
+            file.write(given)
+            file.truncate(2**33)  # a hole, which takes no room on the disk
+    source = """if True:
+        import sys
+        from pathlib import Path
+        import minddpm
+
+        def most():
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return next(int(x.split()[1]) for x in lines if x.startswith("VmHWM"))
+
+        minddpm.load(Path(sys.argv[1]) / "whole")
+        before = most()
+        for path in sorted(Path(sys.argv[1]).glob("damaged*")):
+            try:
+                minddpm.load(path)
+            except ValueError as error:
+                assert str(path) in str(error)
+            else:
+                raise SystemExit(f"{path} was read")
+            print(path.name, (most() - before) // 1024)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    megabytes = [int(line.split()[-1]) for line in done.stdout.splitlines()]
+    assert len(megabytes) == len(content) + 3
+    assert max(megabytes) < 100, done.stdout
 
 
 def test_the_traps_would_spring(tmp_path) -> None:
@@ -499,15 +594,58 @@ def test_a_training_with_a_part_missing_is_refused_by_name(tmp_path) -> None:
     history = train(ddpm, samples, CONFIG, progress=False)
     save_checkpoint(tmp_path / "a", ddpm, history)
     tensors, header = checkpoint.read(tmp_path / "a")
-    for name in ("shadow.0", "losses", "queue", "generator"):
+    for name in ("shadow.0", "losses", "queue", "generator", "moments.0.step"):
         rest = {k: v for k, v in tensors.items() if k != name}
         checkpoint.write(tmp_path / "b", rest, header)
-        with pytest.raises(ValueError, match=rf"/b does not fit .*KeyError: '{name}'"):
+        last = name.removeprefix("moments.0.")
+        with pytest.raises(ValueError, match=rf"/b does not fit .*KeyError: '{last}'"):
             load_checkpoint(tmp_path / "b")
     altered = header | {"config": header["config"] | {"steps": -1}}
     checkpoint.write(tmp_path / "b", tensors, altered)
     with pytest.raises(ValueError, match=r"/b does not fit .*steps must be at least 1"):
         load_checkpoint(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("shadow.0", "shadow.1", "moments.0.exp_avg", "moments.1.exp_avg_sq"),
+        *("moments.0.step", "losses", "queue", "generator"),
+    ],
+)
+def test_a_part_of_another_shape_or_dtype_is_refused(tmp_path, name: str) -> None:
+    """Also one that PyTorch would broadcast or cast in silence."""
+    ddpm, samples = begun("MLP")
+    history = train(ddpm, samples, CONFIG, progress=False)
+    save_checkpoint(tmp_path / "a", ddpm, history)
+    tensors, header = checkpoint.read(tmp_path / "a")
+    value = tensors[name]
+    for other in (value.double(), value.reshape(-1)[:1][None], value[None, None]):
+        checkpoint.write(tmp_path / "b", tensors | {name: other}, header)
+        with pytest.raises(ValueError, match=r"/b does not fit this version"):
+            load_checkpoint(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seconds": float("nan")},
+        {"seconds": "1"},
+        {"updates": -1},
+        {"updates": 1.5},
+        {"swapped": "no"},
+        {"config": None},
+        {"config": {}},
+    ],
+)
+def test_a_number_of_a_training_that_is_none_is_refused(tmp_path, changes) -> None:
+    ddpm, samples = begun("MLP")
+    history = train(ddpm, samples, CONFIG, progress=False)
+    save_checkpoint(tmp_path / "a", ddpm, history)
+    tensors, header = checkpoint.read(tmp_path / "a")
+    checkpoint.write(tmp_path / "a", tensors, header | changes)
+    with pytest.raises(ValueError, match=r"/a does not fit this version"):
+        load_checkpoint(tmp_path / "a")
 
 
 def test_a_device_that_is_not_there_is_not_the_fault_of_the_file(tmp_path) -> None:

@@ -1,5 +1,6 @@
 """Trainings in folders: killed and resumed bit by bit, alone in theirs, on several."""
 
+import errno
 import io
 import json
 import os
@@ -406,6 +407,52 @@ def test_a_training_goes_on_with_its_own_data(tmp_path, monkeypatch) -> None:
     with pytest.raises(ValueError, match="data must be digits to resume"):
         runs.run(tmp_path, "mnist", resume=True, progress=False)
     assert (tmp_path / "state.safetensors").read_bytes() == before
+
+
+def test_a_full_disk_ends_a_run_and_leaves_what_was_there(
+    tmp_path, monkeypatch
+) -> None:
+    run(tmp_path / "whole")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        monkeypatch.context() as disk,
+        at_step(monkeypatch, 12, lambda: disk.setattr(os, "fsync", full)),
+        pytest.raises(OSError, match=r"the one from before; .* --resume goes on") as e,
+    ):
+        run(tmp_path / "a", save_every=0.0)
+    assert e.value.filename == str(tmp_path / "a" / "state.safetensors")
+    assert len(load_checkpoint(tmp_path / "a" / "state.safetensors")[1].losses) == 11
+    run(tmp_path / "a", resume=True)
+    assert not differences(tmp_path / "whole", tmp_path / "a")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_log_that_cannot_be_written_says_which(tmp_path) -> None:
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left .*log\.jsonl"):
+        run(tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path) -> None:
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(OSError, match=r"name a folder that can be written to: .*/a'"):
+        run(tmp_path / "a")
+
+
+def test_where_a_process_fails_all_are_told_to_go_on(tmp_path, monkeypatch) -> None:
+    def fails() -> None:
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(runs, "place", lambda: (0, 2))
+    monkeypatch.setattr(runs.dist, "barrier", lambda: None)
+    with (
+        at_step(monkeypatch, 12, fails),
+        pytest.raises(RuntimeError, match=r"^process 1 of 2 .* --resume \(Connection"),
+    ):
+        run(tmp_path)
 
 
 def test_a_damaged_state_is_refused_and_kept(tmp_path) -> None:

@@ -1,15 +1,18 @@
 """The training loop: it learns, repeats itself, stops cleanly and refuses bad data."""
 
 import dataclasses
+import io
 import math
+import re
 
 import pytest
 import torch
 from torch.testing import assert_close
+from tqdm import tqdm
 
 from minddpm import DDPM, EMA, MLP, Schedule, TrainConfig, ancestral, sample
 from minddpm.oracle import GaussianMixture, loss_floor
-from minddpm.train import default_device, train
+from minddpm.train import _show, default_device, train
 
 QUICK = TrainConfig(steps=20, batch_size=16, warmup=5)
 
@@ -222,11 +225,50 @@ def test_after_training_the_model_holds_the_average() -> None:
     assert all(torch.equal(*p) for p in zip(averaged, ddpm.parameters(), strict=True))
 
 
-def test_the_progress_bar_shows_the_loss(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_progress_bar_shows_loss_and_speed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     train(model(), data(), dataclasses.replace(QUICK, steps=60))
     shown = capfd.readouterr().err
-    assert "loss=" in shown
-    assert "60/60" in shown
+    assert re.search(r"60/60 \[.*step/s, loss=\d\.\d{4}, images/s=[\d,]+\]", shown)
+
+
+def test_where_time_is_the_limit_the_bar_ends_full(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    config = TrainConfig(steps=10**6, batch_size=8, max_seconds=0.5)
+    history = train(model(), data(), config)
+    n, last = len(history.losses), capfd.readouterr().err.split("\r")[-1]
+    assert re.search(rf"100%.* {n}/{n} ", last), last
+
+
+@pytest.mark.parametrize(
+    ("first", "seconds", "limit", "steps", "total"),
+    [
+        (0, 10.0, 40.0, 10**6, 400),  # 10 steps a second, for 30 more seconds
+        (0, 10.0, 40.0, 150, 150),  # the steps end it first
+        (0, 10.0, math.inf, 150, 150),
+        (50, 10.0, 40.0, 10**6, 250),  # 50 of them were taken by an earlier process
+        (0, 41.0, 40.0, 10**6, 100),  # the time is up
+    ],
+)
+def test_the_bar_promises_what_time_and_steps_allow(
+    first: int, seconds: float, limit: float, steps: int, total: int
+) -> None:
+    """tqdm shows (total − n) / speed as the time that is left: here 30 s, 5 s, …."""
+    config = TrainConfig(steps=steps, batch_size=20)
+    bar = tqdm(initial=first, file=io.StringIO())
+    _show(bar, torch.arange(100.0), first, seconds, limit, config)
+    assert (bar.n, bar.total) == (100, total)
+    speed = (100 - first) * 20 / seconds
+    assert bar.postfix == f"loss=74.5000, images/s={speed:,.0f}"
+
+
+def test_a_history_of_other_data_is_refused() -> None:
+    history = train(model(), data(50), QUICK, progress=False)
+    longer = dataclasses.replace(QUICK, steps=30)
+    with pytest.raises(ValueError, match=r"resume must be a history of these data"):
+        train(model(), data(20), longer, progress=False, resume=history)
 
 
 def test_the_device_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
