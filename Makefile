@@ -30,6 +30,7 @@ help:
 	@echo "make lint       check style and types"
 	@echo "make format     tidy the code, notebooks too"
 	@echo "make notebooks  run all notebooks and save them with their outputs"
+	@echo "make bench      train beside other libraries on MNIST (pip installs them)"
 	@echo "make clean      remove .venv and everything else that can be made again"
 	@echo ""
 	@echo "PYTHON=... chooses the Python of a new .venv; ARGS=... is handed on,"
@@ -57,12 +58,16 @@ format: $(VENV)/dev-ready
 notebooks: $(VENV)/dev-ready
 	$(BIN)/python notebooks/build.py notebooks/[0-9]*.ipynb
 
+bench: $(VENV)/dev-ready
+	$(PIP) install -q -e ".[dev,bench]"
+	$(BIN)/python benchmarks/peers.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf build dist *.egg-info .coverage* htmlcov
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help lab test lint format notebooks clean
+.PHONY: help lab test lint format notebooks bench clean
 
 # A stamp says that an install went through, so it is touched last: after an
 # interrupted install, or a newer pyproject.toml, the next call installs again.
