@@ -30,6 +30,7 @@ help:
 	@echo "make lint       check style and types"
 	@echo "make format     tidy the code, notebooks too"
 	@echo "make notebooks  run all notebooks and save them with their outputs"
+	@echo "make student    copy the notebooks without solutions into build/student/"
 	@echo "make bench      train beside other libraries on MNIST (pip installs them)"
 	@echo "make clean      remove .venv and everything else that can be made again"
 	@echo ""
@@ -58,6 +59,9 @@ format: $(VENV)/dev-ready
 notebooks: $(VENV)/dev-ready
 	$(BIN)/python notebooks/build.py notebooks/[0-9]*.ipynb
 
+student: $(VENV)/lab-ready
+	$(BIN)/python notebooks/student.py
+
 bench: $(VENV)/dev-ready
 	$(PIP) install -q -e ".[dev,bench]"
 	$(BIN)/python benchmarks/peers.py $(ARGS)
@@ -67,7 +71,7 @@ clean:
 	rm -rf build dist *.egg-info .coverage* htmlcov
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help lab test lint format notebooks bench clean
+.PHONY: help lab test lint format notebooks student bench clean
 
 # A stamp says that an install went through, so it is touched last: after an
 # interrupted install, or a newer pyproject.toml, the next call installs again.

@@ -8,8 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
-# The maintainers' script has nothing to collect, and its name is not unique.
-collect_ignore = ["notebooks/build.py"]
+# The maintainers' scripts have nothing to collect, and their names are not unique.
+collect_ignore = ["notebooks/build.py", "notebooks/student.py"]
 
 try:
     import hypothesis

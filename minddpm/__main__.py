@@ -1,4 +1,4 @@
-"""The command line: `minddpm doctor | train | sample | evaluate`.
+"""The command line: `minddpm doctor | train | sample | evaluate | grade`.
 
 Also `python -m minddpm …`; on several processes `torchrun … -m minddpm train …`.
 """
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(
         title="commands", metavar="command", dest="command", required=True
     )
-    for add in (_add_doctor, _add_train, _add_sample, _add_evaluate):
+    for add in (_add_doctor, _add_train, _add_sample, _add_evaluate, _add_grade):
         add(commands)
     args = parser.parse_args(argv)
     # a console that does not know a sign shows "?" in its place
@@ -213,6 +213,47 @@ def _evaluate(args: argparse.Namespace) -> int:
     from minddpm.evaluate import evaluate
 
     print(evaluate(args.samples, args.data, args.device))
+    return 0
+
+
+def _add_grade(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    says = "grade handed-in notebooks of the course, each answer within limits"
+    parser = commands.add_parser(
+        "grade",
+        help=says,
+        description=says,
+        epilog="It runs the code in them, and is no security sandbox.",
+    )
+    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
+    parser.add_argument("--out", metavar="FILE.json", help="write the grades there too")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="a limit (60)"
+    )
+    parser.add_argument(
+        "--memory", type=int, default=2048, metavar="MIB", help="a limit (2048)"
+    )
+    parser.add_argument(
+        "--course", metavar="FOLDER", help="the course's notebooks, if not beside this"
+    )
+    parser.set_defaults(run=_grade)
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from minddpm.course import grade
+
+    limits = {"timeout": args.timeout, "memory": args.memory}
+    grades = []
+    for each in grade.grade(args.notebooks, course=args.course, **limits):
+        grades.append(each)
+        print(each, flush=True)
+    passed, asked = sum(g.passed for g in grades), sum(len(g.marks) for g in grades)
+    print(f"{len(grades)} notebooks: {passed} of {asked} passed")
+    if args.out is not None:
+        Path(args.out).write_text(grade.as_json(grades), encoding="utf-8")
     return 0
 
 

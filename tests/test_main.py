@@ -27,6 +27,7 @@ OPTIONS = {
         "out",
     ],
     "evaluate": ["data", "device"],
+    "grade": ["out", "timeout", "memory", "course"],
 }
 
 

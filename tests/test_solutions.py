@@ -21,14 +21,11 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from minddpm.course.exercises import BLOCK, FOLDED, folded, read_task
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[p.stem for p in NOTEBOOKS])
-
-FOLDED = re.compile(
-    r"<details>\s*<summary>(.*?)</summary>(\n\n.*?\n\n|)\s*</details>", re.DOTALL
-)
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def load_build() -> ModuleType:
@@ -52,15 +49,7 @@ def is_exercise(cell: NotebookNode) -> bool:
 
 
 def calls_check(cell: NotebookNode) -> bool:
-    """Tell whether the last line of a code cell is checks.check_…(…)."""
-    if cell.cell_type != "code":
-        return False
-    try:
-        last = ast.parse(cell.source).body[-1:]
-    except SyntaxError:  # a magic
-        return False
-    call = last[0].value if last and isinstance(last[0], ast.Expr) else None
-    return isinstance(call, ast.Call) and "check_" in ast.unparse(call.func)
+    return cell.cell_type == "code" and read_task(cell.source) is not None
 
 
 def is_stub(source: str) -> bool:
@@ -72,11 +61,6 @@ def is_stub(source: str) -> bool:
         or (isinstance(node, ast.Assign) and ast.unparse(node.value) == "...")
     ]
     return len(ends) == 1
-
-
-def folded(text: str, summary: str) -> list[str]:
-    """Return what is inside the folded blocks that carry this summary."""
-    return [body for head, body in FOLDED.findall(text) if head.strip() == summary]
 
 
 def read(nb: NotebookNode) -> tuple[list[Exercise], list[str]]:
