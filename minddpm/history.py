@@ -257,7 +257,6 @@ def _restore(ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]) -> 
             moments["state"][k] = {
                 name: torch.empty_like(like).copy_(checkpoint.checked(kept, name, like))
                 for name, like in likes.items()
-                if name in kept or name != "exp_avg_sq"  # which not every step needs
             }
     ema.updates = _validate.integer("updates", header["updates"], 0)
     ema.swapped = _validate.instance("swapped", header["swapped"], bool)
