@@ -7,7 +7,7 @@ import torch
 
 from minddpm import _validate, checkpoint, pictures
 from minddpm.device import default_device
-from minddpm.samplers import ancestral, ddim
+from minddpm.samplers import ddim
 
 _KINDS = (".png", ".gif", ".npz")
 _BATCH = 500  # pictures at once
@@ -21,7 +21,7 @@ def generate(
     n: int = 100,
     labels: Sequence[int] | None = None,
     w: float = 0.0,
-    sampler: str = "ddim",
+    sampler: str = "ddpm",
     steps: int | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
@@ -35,9 +35,9 @@ def generate(
         n: how many.
         labels: the classes to draw, over and over; None is all of them.
         w: guidance weight; 0 is none.
-        sampler: "ddim" or "ddpm".
-        steps: steps of "ddim", None is 50 or as many as the model has; "ddpm" takes
-            all of the model's.
+        sampler: "ddpm" draws fresh noise at every step, as Algorithm 2 does (over all
+            steps it is Algorithm 2); "ddim" does not.
+        steps: how many; None is 50, or all if the model has fewer.
         seed: seed of all noise.
         device: where to compute; None is `default_device()`.
 
@@ -53,10 +53,6 @@ def generate(
     path = checkpoint.find(weights)
     tensors, header = checkpoint.read(path)
     ddpm = checkpoint.unpack(path, tensors, header, device or default_device())
-    if sampler == "ddpm" and steps not in (None, ddpm.n_T):
-        raise ValueError(
-            f"steps must be left out for ddpm, which takes all {ddpm.n_T}; got {steps}"
-        )
     if "shape" not in header.get("about", {}):
         raise ValueError(f"{weights} does not say which shape its pictures have")
     steps = min(50, ddpm.n_T) if steps is None else steps
@@ -74,10 +70,16 @@ def generate(
     for k in range(0, n, _BATCH):
         start = x_T[k : k + _BATCH].to(ddpm.device)
         own = None if c is None else c[k : k + _BATCH]
-        walk = (
-            ancestral(ddpm, start, own, w=w, clip_x0=1.0, generator=generator)
-            if sampler == "ddpm"
-            else ddim(ddpm, start, own, steps=steps, w=w, clip_x0=1.0)
+        walk = ddim(
+            ddpm,
+            start,
+            own,
+            steps=steps,
+            eta={"ddpm": 1.0, "ddim": 0.0}[sampler],
+            w=w,
+            clip_x0=1.0,
+            rederive_eps=True,
+            generator=generator,
         )
         for step in walk:
             if k == 0 and out.suffix == ".gif":

@@ -227,7 +227,18 @@ class _Keeper:
         x_T = torch.randn([4 * n, *self.shape], generator=draws).to(where)
         c = torch.arange(n, device=where).repeat(4)
         steps = min(20, self.ddpm.n_T)
-        return sample(ddim(self.ddpm, x_T, c, steps=steps, w=1.0, clip_x0=1.0))
+        walk = ddim(
+            self.ddpm,
+            x_T,
+            c,
+            steps=steps,
+            eta=1.0,
+            w=1.0,
+            clip_x0=1.0,
+            rederive_eps=True,
+            generator=draws,
+        )
+        return sample(walk)
 
 
 def _cut_log(path: Path, step: int) -> None:

@@ -86,6 +86,7 @@ def ddim(
     eta: float = 0.0,
     w: float = 0.0,
     clip_x0: float | None = None,
+    rederive_eps: bool = False,
     generator: Rng = None,
 ) -> Iterator[Step]:
     """Walk back in few, larger steps [DDIM eq. 12 and 16].
@@ -98,9 +99,14 @@ def ddim(
         x_T: pure noise to start from, (B, *D) float.
         c: labels, (B,) int64, or None.
         steps: how many, in 1…T; times are spaced evenly from T down.
-        eta: η in [0, 1]; 0 is deterministic, 1 over all T steps is `ancestral`.
+        eta: η in [0, 1]; 0 is deterministic, 1 over all T steps is `ancestral` (with
+            clip_x0 too, if rederive_eps).
         w: guidance weight; 0 is the plain conditional model [CFG eq. 6].
         clip_x0: clamp x̂_0 (not x_t) to [−clip_x0, clip_x0]; None does not.
+        rederive_eps: after the clamp, use the ε that leads from x̂_0 to x_t in place of
+            ε_θ. Without it, what the clamp takes from x̂_0 stays in ε_θ, with the other
+            sign, and guided samples leave their class. Libraries differ: it is what
+            OpenAI's code does, and `use_clipped_model_output` in diffusers.
         generator: source of noise: one draw a step while σ > 0.
 
     Returns:
@@ -125,6 +131,8 @@ def ddim(
                 x0_hat = x0_hat.clamp(-clip_x0, clip_x0)
             signal_t, signal_s = ddpm.sqrtab[t], ddpm.sqrtab[s]
             noise_t, noise_s = ddpm.sqrtmab[t], ddpm.sqrtmab[s]
+            if rederive_eps:
+                eps_hat = (x - signal_t * x0_hat) / noise_t
             sigma_t = (
                 eta * (noise_s / noise_t) * (1 - (signal_t / signal_s) ** 2).sqrt()
             )

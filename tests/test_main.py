@@ -190,7 +190,7 @@ SAMPLE = {
     "none": (["--n", "0"], "n must be at least 1, got 0"),
     "label": (["--labels", "0,7"], "labels must be in 0…2"),
     "steps": (["--steps", "99"], "steps must be in 1…10, got 99"),
-    "steps of ddpm": (["--sampler", "ddpm", "--steps", "9"], "left out for ddpm"),
+    "steps of ddim": (["--sampler", "ddim", "--steps", "0"], "in 1…10, got 0"),
     "guidance": (["--guidance", "inf"], "w must be finite, got inf"),
     "seed": (["--seed", "-1"], "seed must be at least 0, got -1"),
     "device": (["--device", "toaster"], "toaster"),

@@ -202,6 +202,10 @@ def test_a_sampler_that_is_used_up_is_refused() -> None:
 PARITY_T = 50
 
 
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def parity_model() -> DDPM:
     """A network with random weights, its outputs large enough that clipping acts.
 
@@ -256,8 +260,9 @@ def test_parity_with_the_ddpm_scheduler(variance: str, clip_x0: float | None) ->
 @pytest.mark.parametrize("clip_x0", [None, 1.0])
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("steps", [PARITY_T, 10])
+@pytest.mark.parametrize("rederive_eps", [False, True])
 def test_parity_with_the_ddim_scheduler(
-    steps: int, eta: float, clip_x0: float | None
+    steps: int, eta: float, clip_x0: float | None, rederive_eps: bool
 ) -> None:
     diffusers = pytest.importorskip("diffusers")
     ddpm = parity_model()
@@ -272,12 +277,35 @@ def test_parity_with_the_ddim_scheduler(
     x_T = torch.randn(4, 1, 8, 8, generator=generator)
     c = torch.arange(4)
     state = generator.get_state()
-    expected = theirs(scheduler, ddpm, x_T, c, eta=eta, generator=generator)
+    options = {"use_clipped_model_output": rederive_eps}
+    expected = theirs(scheduler, ddpm, x_T, c, eta=eta, generator=generator, **options)
     generator.set_state(state)
+    options = {"clip_x0": clip_x0, "rederive_eps": rederive_eps}
     ours = sample(
-        ddim(ddpm, x_T, c, steps=steps, eta=eta, clip_x0=clip_x0, generator=generator)
+        ddim(ddpm, x_T, c, steps=steps, eta=eta, generator=generator, **options)
     )
     assert relative(ours, expected) < 1e-4
+
+
+@pytest.mark.parametrize("w", [0.0, 2.0])
+def test_clamped_ddim_over_all_steps_is_ancestral_if_eps_follows(w: float) -> None:
+    ddpm, options = parity_model(), {"w": w, "clip_x0": 1.0}
+    x_T, c = torch.randn(4, 1, 8, 8, generator=seeded(5)), torch.arange(4)
+    exact = sample(ancestral(ddpm, x_T, c, generator=seeded(6), **options))
+    far = {}
+    for rederive_eps in (True, False):
+        walk = ddim(
+            ddpm,
+            x_T,
+            c,
+            steps=PARITY_T,
+            eta=1.0,
+            rederive_eps=rederive_eps,
+            generator=seeded(6),
+            **options,
+        )
+        far[rederive_eps] = relative(sample(walk), exact)
+    assert far[True] < 1e-4 < far[False]
 
 
 def test_parity_of_the_cosine_schedule_and_of_adding_noise() -> None:
