@@ -31,6 +31,9 @@ help:
 	@echo "make format     tidy the code, notebooks too"
 	@echo "make notebooks  run all notebooks and save them with their outputs"
 	@echo "make student    copy the notebooks without solutions into build/student/"
+	@echo "make site       write the course and the package's reference into build/site/"
+	@echo "make slides NB=01   show a notebook as slides: build/slides/01.html"
+	@echo "make address REPOSITORY=https://github.com/you/fork   rewrite every link"
 	@echo "make bench      train beside other libraries on MNIST (pip installs them)"
 	@echo "make clean      remove .venv and everything else that can be made again"
 	@echo ""
@@ -62,6 +65,17 @@ notebooks: $(VENV)/dev-ready
 student: $(VENV)/lab-ready
 	$(BIN)/python notebooks/student.py
 
+site: $(VENV)/docs-ready
+	@mkdir -p build/site-source
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs build/site-source build/site
+	@echo "open build/site/index.html"
+
+slides: $(VENV)/docs-ready
+	$(BIN)/python docs/slides.py $(NB)
+
+address: $(VENV)/lab-ready
+	$(BIN)/python docs/address.py $(REPOSITORY)
+
 bench: $(VENV)/dev-ready
 	$(PIP) install -q -e ".[dev,bench]"
 	$(BIN)/python benchmarks/peers.py $(ARGS)
@@ -71,7 +85,7 @@ clean:
 	rm -rf build dist *.egg-info .coverage* htmlcov
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help lab test lint format notebooks student bench clean
+.PHONY: help lab test lint format notebooks student site slides address bench clean
 
 # A stamp says that an install went through, so it is touched last: after an
 # interrupted install, or a newer pyproject.toml, the next call installs again.
@@ -84,6 +98,10 @@ $(VENV)/dev-ready: pyproject.toml $(VENV)/pyvenv.cfg $(PINS)
 	@$(PIP) --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	$(PIP) install $(PINS:%=-c %) -e ".[dev]"
 	@touch $(VENV)/lab-ready $@
+
+$(VENV)/docs-ready: $(VENV)/lab-ready
+	$(PIP) install -e ".[docs]"
+	@touch $@
 
 $(VENV)/pyvenv.cfg:
 	@for python in $(PYTHONS); do \
