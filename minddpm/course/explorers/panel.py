@@ -95,6 +95,29 @@ class Button:
 
 Control = Slider | Choice | Toggle | Button
 
+# Run in the browser at every new picture, and once more when all is surely there. What
+# ipywidgets leaves nameless gets the name of the box beside it, and its number; and
+# JupyterLab must not take the arrow keys of a list, nor "d d" there to delete the cell.
+# Where scripts in HTML are forbidden, it does nothing.
+_MIND_THE_KEYBOARD = """
+const mind = () => {
+  const box = this.closest('.widget-vbox');
+  box?.querySelectorAll('select, input, button, [role=slider]').forEach(control =>
+    control.setAttribute('data-lm-suppress-shortcuts', 'true'));
+  box?.querySelectorAll('.widget-hbox .widget-hbox').forEach(row => {
+    const label = row.querySelector('label')?.textContent;
+    row.querySelectorAll('[role=slider], .ui-slider-handle').forEach(handle => {
+      handle.setAttribute('aria-label', label);
+      handle.setAttribute('aria-valuetext', row.querySelector('input').value);
+    });
+    row.querySelectorAll('.widget-play button').forEach((button, k) =>
+      button.setAttribute('aria-label', ['play', 'stop', 'repeat'][k] + ' ' + label));
+  });
+};
+mind();
+setTimeout(() => this.isConnected &amp;&amp; mind(), 1000);
+"""
+
 
 def panel(draw: Callable[..., Picture], controls: Sequence[Control]) -> Any:
     """Build the widget of an explorer.
@@ -165,7 +188,9 @@ def panel(draw: Callable[..., Picture], controls: Sequence[Control]) -> Any:
         else:
             handles[c.name].observe(follow, "value")
     follow()
-    rows = [W.HBox(w, layout={"margin": "0 16px 0 0"}) for w in inputs.values()]
+    # a handle at the end of its slider sticks out
+    apart = {"margin": "0 16px 0 0", "overflow": "visible"}
+    rows = [W.HBox(w, layout=apart) for w in inputs.values()]
     box = W.VBox([W.HBox(rows, layout={"flex_flow": "row wrap"}), picture, status])
     box.controls, box.picture, box.status = handles, picture, status
     return box
@@ -177,7 +202,8 @@ def _make(W: Any, c: Control) -> list[Any]:
         return [W.Button(description=c.label)]
     label = {"description": c.label, "style": {"description_width": "initial"}}
     if isinstance(c, Toggle):
-        return [W.Checkbox(value=c.value, indent=False, **label)]
+        tight = {"width": "auto"}
+        return [W.Checkbox(value=c.value, indent=False, layout=tight, **label)]
     if isinstance(c, Choice):
         options = [(str(option), option) for option in c.options]
         return [W.Dropdown(options=options, value=c.value, **label)]
@@ -187,8 +213,9 @@ def _make(W: Any, c: Control) -> list[Any]:
 def _make_slider(W: Any, c: Slider, label: dict[str, Any]) -> list[Any]:
     """Return a box for the exact number, a slider that takes its hand, and Play.
 
-    A slider has no name that a screen reader could find; the box has. A slider of
-    floats picks from a list, because one that adds steps drifts: 0.0249999.
+    The box has a name for screen readers, which the others take over: see
+    `_MIND_THE_KEYBOARD`. A slider of floats picks from a list, because one that adds
+    steps drifts: 0.0249999.
     """
     ends = {"min": c.values[0], "max": c.values[-1]}
     whole = all(isinstance(value, Integral) for value in c.values)
@@ -229,7 +256,8 @@ def _img(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
     return (
         f'<img src="data:image/png;base64,{data}" alt="{html.escape(picture.alt)}" '
-        f'width="{width}" height="{height}" style="max-width: 100%; height: auto">'
+        f'width="{width}" height="{height}" style="max-width: 100%; height: auto" '
+        f'onload="{_MIND_THE_KEYBOARD}">'
     )
 
 
