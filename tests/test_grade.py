@@ -145,7 +145,7 @@ HOSTILE = {
     "eats memory": (
         before_return("hoard = []", "while True: hoard.append(b'x' * 10**7)"),
         "error",
-        "above the limit of 1500",
+        "above the limit of 1000",
     ),
     "checks overwritten": (
         before_return(*OVERWRITES, answer=WRONG),
@@ -161,8 +161,8 @@ HOSTILE = {
         "channel|status 1",
     ),
 }
-LIMITS = {"timeout": 300.0, "memory": 1500}
-HANGS = {"timeout": 2.0, "memory": 1500}
+LIMITS = {"timeout": 300.0, "memory": 1000}
+HANGS = {"timeout": 2.0, "memory": 1000}
 
 
 def limits(label: str) -> dict[str, float]:

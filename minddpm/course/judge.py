@@ -40,8 +40,9 @@ class Statement:
     def __init__(self, cell: int, node: ast.stmt) -> None:
         self.cell, self.node = cell, node
         top = symtable.symtable(ast.unparse(node), "cell", "exec")
-        self.binds = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
         self.imports = {s.get_name() for s in top.get_symbols() if s.is_imported()}
+        self.binds = {s.get_name() for s in top.get_symbols() if s.is_assigned()}
+        self.binds |= self.imports
         self.uses: set[str] = set()
         tables = [top]
         while tables:
@@ -58,6 +59,8 @@ class Statement:
 
 def _changed(node: ast.AST) -> Iterator[str]:
     """Yield the names whose value a statement changes in place."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+        return  # what is in it runs later, or changes names of its own
     target: ast.AST | None = None
     if isinstance(node, ast.Attribute | ast.Subscript):
         target = node if isinstance(node.ctx, ast.Store) else None
@@ -68,8 +71,7 @@ def _changed(node: ast.AST) -> Iterator[str]:
     if isinstance(target, ast.Name):
         yield target.id
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.ClassDef | ast.Lambda):
-            yield from _changed(child)
+        yield from _changed(child)
 
 
 def parse(source: str) -> list[ast.stmt]:
@@ -197,6 +199,9 @@ def work(channel: Any, nonce: bytes, cells: list[str], task: Task, folder: str) 
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
+    # what multiprocessing has open is none of the student's business
+    os.closerange(3, channel.fileno())
+    os.closerange(channel.fileno() + 1, 4096)
     write = os.write  # bound before student code runs
 
     def send(message: bytes) -> None:
