@@ -147,9 +147,14 @@ def _add_sample(
         "--guidance", type=float, default=0.0, metavar="W", help="0 is none (0)"
     )
     parser.add_argument(
-        "--steps", type=int, help="of ddim (50); ddpm takes all of them"
+        "--steps", type=int, help="how many (50, or all if the model has fewer)"
     )
-    parser.add_argument("--sampler", default="ddim", choices=("ddpm", "ddim"))
+    parser.add_argument(
+        "--sampler",
+        default="ddpm",
+        choices=("ddpm", "ddim"),
+        help="with fresh noise at every step, or without (ddpm)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
     parser.add_argument(

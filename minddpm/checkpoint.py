@@ -50,7 +50,7 @@ def load(name: str | Path, device: torch.device | str | None = None) -> DDPM:
 
     Args:
         name: the path of a file written by `save`, the folder of a training run, or a
-            name of weights that come with minddpm (there are none yet).
+            name of weights that come with minddpm ("mnist").
         device: where to put the model; None is the CPU.
 
     Returns:

@@ -54,9 +54,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure samples in a file against a data set.
 
-    The features are those of a classifier made by `metrics.fit_classifier` in about
-    300,000 looks at training pictures: the one that comes with minddpm for this data
-    set, where there is one (there is none yet), else one fitted on each call.
+    The features are those of a classifier made by `metrics.fit_classifier`: the one
+    that comes with minddpm for this data set (there is one for MNIST), else one fitted
+    on each call.
 
     Args:
         samples: a `.npz` of `minddpm sample`.
@@ -99,8 +99,7 @@ def _classifier(
     """Return the classifier that comes with minddpm, or fit one."""
     path = checkpoint.SHIPPED / "classifiers" / f"{name}.safetensors"
     if not path.exists():
-        on_device = real[0].to(device), real[1].to(device)
-        return metrics.fit_classifier(on_device, epochs=-(-300_000 // len(real[0])))
+        return metrics.fit_classifier((real[0].to(device), real[1].to(device)))
     net = metrics.Classifier(real[0].shape[1], int(real[1].max()) + 1)
     net.load_state_dict(checkpoint.read(path)[0])
     return net.to(device).eval()

@@ -110,7 +110,11 @@ class Classifier(nn.Module):
 
 
 def fit_classifier(
-    real: Labelled, *, epochs: int = 4, seed: int = 0, progress: bool = True
+    real: Labelled,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
 ) -> Classifier:
     """Train a `Classifier` on real pictures.
 
@@ -119,7 +123,7 @@ def fit_classifier(
 
     Args:
         real: pictures, (N, C, H, W) float in [−1, 1], and their labels, (N,) int64.
-        epochs: how often it sees each picture.
+        epochs: how often it sees each picture; None is 300,000 looks in all, at least.
         seed: seed of its first weights and of the order of the pictures.
         progress: show a progress bar.
 
@@ -129,6 +133,7 @@ def fit_classifier(
     from tqdm.auto import tqdm
 
     x, c = real
+    epochs = -(-300_000 // len(x)) if epochs is None else epochs
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -43,7 +43,7 @@ def python(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 # From the floor up. A module may import what stands in an earlier row.
 LAYERS = [
     ["_validate"],
-    ["schedule", "nets", "data", "metrics", "device", "pictures"],
+    ["schedule", "nets", "data", "metrics", "device", "pictures", "muon"],
     ["ddpm", "oracle"],
     ["samplers"],
     ["checkpoint"],

@@ -1,0 +1,34 @@
+"""Put a trained model into the package, with the classifier that `evaluate` judges by.
+
+    minddpm train --data mnist --steps 15000 --out runs/mnist
+    python benchmarks/ship.py runs/mnist
+
+The classifier is fitted anew, by the recipe of `metrics.fit_classifier`. Afterwards
+measure the result as minddpm/weights/README.md says, and bring its numbers up to date.
+"""
+
+import argparse
+from pathlib import Path
+
+from minddpm import checkpoint, data, metrics
+
+
+def main() -> None:
+    """Write both files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="the folder of a finished training")
+    run = parser.parse_args().run
+    name = checkpoint.read(checkpoint.find(run))[1]["about"]["data"]
+    folder = checkpoint.SHIPPED / "classifiers"
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = checkpoint.find(run).read_bytes()
+    checkpoint.replace(checkpoint.SHIPPED / f"{name}.safetensors", weights)
+    classifier = metrics.fit_classifier(data.load(name))
+    path = folder / f"{name}.safetensors"
+    checkpoint.write(path, classifier.state_dict(), {"about": {"data": name}})
+    for each in (checkpoint.SHIPPED / path.name, path):
+        print(f"{each}: {each.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
