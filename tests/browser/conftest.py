@@ -16,9 +16,13 @@ ARTEFACTS = ROOT / "build/browser"
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put together what shares a notebook, so that each is run once."""
-    places = [i for i, item in enumerate(items) if item.get_closest_marker("browser")]
-    grouped = sorted((items[i] for i in places), key=lambda item: item.callspec.id[:2])
-    for i, item in zip(places, grouped, strict=True):
+    ours = {
+        i: item.callspec.params["notebook"]
+        for i, item in enumerate(items)
+        if "notebook" in getattr(item, "fixturenames", ()) and hasattr(item, "callspec")
+    }
+    grouped = [items[i] for i in sorted(ours, key=ours.__getitem__)]
+    for i, item in zip(ours, grouped, strict=True):
         items[i] = item
 
 

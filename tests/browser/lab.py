@@ -30,6 +30,7 @@ main()
 """
 
 # In the page: the kernel of the notebook in front, and what it says that it should not.
+# One line is JupyterLab's own: it asks a new kernel for widgets before there are any.
 KERNEL = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
 READY = f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'"
 LISTEN = f"""() => {{
@@ -37,7 +38,7 @@ LISTEN = f"""() => {{
     {KERNEL}.iopubMessage.connect((_, {{header, content}}) => {{
         if (header.msg_type === 'error')
             window.complaints.push(content.traceback.join('\\n'));
-        if (content.name === 'stderr')
+        if (content.name === 'stderr' && !content.text.startsWith('No such comm: '))
             window.complaints.push(content.text);
     }});
 }}"""

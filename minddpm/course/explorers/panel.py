@@ -199,7 +199,7 @@ def panel(draw: Callable[..., Picture], controls: Sequence[Control]) -> Any:
 def _make(W: Any, c: Control) -> list[Any]:
     """Return a control's widgets, first the one whose value counts."""
     if isinstance(c, Button):
-        return [W.Button(description=c.label)]
+        return [W.Button(description=c.label, layout={"width": "auto"})]
     label = {"description": c.label, "style": {"description_width": "initial"}}
     if isinstance(c, Toggle):
         tight = {"width": "auto"}
