@@ -15,8 +15,8 @@ Each peer is used as its own example of this size uses it; what differs is said 
     diffusers   unit 2 of Hugging Face's course (class-conditioned MNIST): UNet2DModel,
                 28×28, 2 layers a block, (32, 64, 64) channels, attention below, class
                 embedding of 4 channels beside the picture; DDPMScheduler of 1,000
-                steps, squaredcos_cap_v2; Adam, 1e-3, batches of 128. It draws by
-                DDIMScheduler, trailing, as 1,000 evaluations would take too long.
+                steps, squaredcos_cap_v2; Adam, 1e-3, batches of 128. It draws by the
+                same scheduler, trailing, as 1,000 evaluations would take too long.
     lucidrains  denoising-diffusion-pytorch, README and `Trainer`: dim 64, batches of
                 32, Adam, 8e-5, gradients clipped at 1, average of 0.995 every 10 steps,
                 1,000 steps, DDIM. Its README has no example of this size: one channel,
@@ -51,7 +51,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minddpm import DDPM, EMA, Schedule, data, ddim, metrics, presets, sample
+from minddpm import DDPM, EMA, Schedule, data, generate, metrics, presets, sample
 from minddpm.device import has_bf16
 from minddpm.evaluate import _accuracy, _classifier, _features
 from minddpm.train import train
@@ -145,7 +145,7 @@ class ClassConditioned(nn.Module):
 
 def diffusers() -> Peer:
     """Make UNet2DModel with DDPMScheduler."""
-    from diffusers import DDIMScheduler, DDPMScheduler
+    from diffusers import DDPMScheduler
 
     network, kind = ClassConditioned(), "squaredcos_cap_v2"
     noising = DDPMScheduler(num_train_timesteps=1000, beta_schedule=kind)
@@ -157,7 +157,7 @@ def diffusers() -> Peer:
         descend(optimiser, F.mse_loss(eps_hat, eps))
 
     def draw(c: Tensor) -> Tensor:
-        walk = DDIMScheduler(1000, beta_schedule=kind, timestep_spacing="trailing")
+        walk = DDPMScheduler(1000, beta_schedule=kind, timestep_spacing="trailing")
         walk.set_timesteps(EVALUATIONS)
         x = torch.randn(len(c), 1, 28, 28)
         for t in walk.timesteps:
@@ -301,9 +301,9 @@ def minddpm() -> Peer:
 
 
 def drawn_by(ddpm: DDPM, c: Tensor) -> Tensor:
-    """Draw by DDIM."""
+    """Draw as `minddpm sample` does."""
     x_T = torch.randn(len(c), 1, 28, 28)
-    return sample(ddim(ddpm.eval(), x_T, c, steps=EVALUATIONS, clip_x0=1.0))
+    return sample(generate.draw(ddpm.eval(), x_T, c, steps=EVALUATIONS))
 
 
 PEERS = {  # and the package that is installed for it

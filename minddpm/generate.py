@@ -1,13 +1,15 @@
 """From weights to a file of pictures: what `minddpm sample` does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from minddpm import _validate, checkpoint, pictures
-from minddpm.device import default_device
-from minddpm.samplers import ddim
+from minddpm.ddpm import DDPM, Labels
+from minddpm.device import Rng, default_device
+from minddpm.samplers import Step, ddim
 
 _KINDS = (".png", ".gif", ".npz")
 _BATCH = 500  # pictures at once
@@ -70,16 +72,8 @@ def generate(
     for k in range(0, n, _BATCH):
         start = x_T[k : k + _BATCH].to(ddpm.device)
         own = None if c is None else c[k : k + _BATCH]
-        walk = ddim(
-            ddpm,
-            start,
-            own,
-            steps=steps,
-            eta={"ddpm": 1.0, "ddim": 0.0}[sampler],
-            w=w,
-            clip_x0=1.0,
-            rederive_eps=True,
-            generator=generator,
+        walk = draw(
+            ddpm, start, own, steps=steps, w=w, sampler=sampler, generator=generator
         )
         for step in walk:
             if k == 0 and out.suffix == ".gif":
@@ -96,3 +90,41 @@ def generate(
         frames = film[:-1:stride] + film[-1:]
         content = pictures.gif([pictures.grid(frame, columns) for frame in frames])
     checkpoint.replace(out, content)
+
+
+def draw(
+    ddpm: DDPM,
+    x_T: Tensor,
+    c: Labels,
+    *,
+    steps: int,
+    w: float = 0.0,
+    sampler: str = "ddpm",
+    generator: Rng = None,
+) -> Iterator[Step]:
+    """Walk from noise to pictures, as `minddpm sample` does.
+
+    Args:
+        ddpm: the model.
+        x_T: pure noise, (B, C, H, W) float.
+        c: labels, (B,) int64, or None.
+        steps: how many, in 1…T.
+        w: guidance weight; 0 is none.
+        sampler: "ddpm" or "ddim", as in `generate`.
+        generator: source of the noise on the way.
+
+    Returns:
+        An iterator over the steps; pictures are kept in [−1, 1] by the clamp of x̂_0.
+    """
+    eta = {"ddpm": 1.0, "ddim": 0.0}[sampler]
+    return ddim(
+        ddpm,
+        x_T,
+        c,
+        steps=steps,
+        eta=eta,
+        w=w,
+        clip_x0=1.0,
+        rederive_eps=True,
+        generator=generator,
+    )

@@ -27,6 +27,7 @@ from torch import Tensor
 from minddpm import _validate, checkpoint, data, pictures
 from minddpm.ddpm import DDPM
 from minddpm.device import default_device, has_bf16, place
+from minddpm.generate import draw
 from minddpm.history import (
     History,
     TrainConfig,
@@ -35,7 +36,7 @@ from minddpm.history import (
     save_checkpoint,
 )
 from minddpm.presets import PRESETS, model
-from minddpm.samplers import ddim, sample
+from minddpm.samplers import sample
 from minddpm.train import train
 
 _LOG_EVERY = 50  # steps
@@ -227,18 +228,7 @@ class _Keeper:
         x_T = torch.randn([4 * n, *self.shape], generator=draws).to(where)
         c = torch.arange(n, device=where).repeat(4)
         steps = min(20, self.ddpm.n_T)
-        walk = ddim(
-            self.ddpm,
-            x_T,
-            c,
-            steps=steps,
-            eta=1.0,
-            w=1.0,
-            clip_x0=1.0,
-            rederive_eps=True,
-            generator=draws,
-        )
-        return sample(walk)
+        return sample(draw(self.ddpm, x_T, c, steps=steps, w=1.0, generator=draws))
 
 
 def _cut_log(path: Path, step: int) -> None:
