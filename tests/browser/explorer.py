@@ -35,8 +35,7 @@ WATCH = """(area) => {
         {subtree: true, childList: true, attributes: true, characterData: true});
     look();
 }"""
-SHOWS = """([picture, text]) =>
-    watch.picture === picture && watch.text === text && watch.shown >= watch.pressed"""
+SHOWS = "([picture, text]) => watch.picture === picture && watch.text === text"
 
 FOCUSED = {"expression": "document.activeElement"}
 
@@ -104,7 +103,8 @@ class Explorer:
             raise
 
     def milliseconds(self) -> float:
-        """Return the time from the last key to the last new picture."""
+        """Return the time from the last key to the picture that followed."""
+        self.page.page.wait_for_function("watch.shown >= watch.pressed", polling=50)
         return self.page.page.evaluate("watch.shown - watch.pressed")
 
     # --- its controls -----------------------------------------------------------------
@@ -167,7 +167,7 @@ class Explorer:
             control = self.find(c)
             if isinstance(c, Slider):
                 control.fill(str(value))
-                control.press("Enter")
+                control.blur()
             elif isinstance(c, Toggle):
                 control.set_checked(value)
             else:

@@ -296,7 +296,7 @@ def test_an_exercise_is_solved_by_typing(notebook, artefacts, record_property):
     exercise = read(nbformat.read(notebook.path, as_version=4))[0][0]
     cells = page.locator(".jp-Notebook .jp-Cell")
     source, check = cells.nth(exercise.cell), cells.nth(exercise.check)
-    assert "not attempted yet" in check.locator(".jp-OutputArea").inner_text()
+    assert "not attempted yet" in check.text_content()
     source.locator(".cm-content").click()
     page.keyboard.press("Control+a")
     lines = exercise.solution.rstrip().split("\n")
