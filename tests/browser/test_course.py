@@ -127,25 +127,32 @@ def assert_changed(explorer: Explorer, c: Control, before: tuple[str, str]) -> N
 
 
 def settle(explorer: Explorer, c: Slider, before: tuple[str, str]) -> None:
-    """Wait until a slider rests, and its picture is that of the number in its box."""
+    """Wait until a slider rests: its handle, its box and the picture agree."""
+    handle = explorer.role("slider", c.label)
     deadline = time.monotonic() + lab.ACT
-    value, last = explorer.number(c), None
-    while value != last or explorer.shown() in (before, None):
+    while True:
         assert time.monotonic() < deadline, f"{c.name} does not rest, or does nothing"
-        explorer.page.page.wait_for_timeout(300)
-        value, last = explorer.number(c), value
-    assert value != explorer.settings[c.name]
-    explorer.now(c, value)
-    explorer.arrives()
+        explorer.page.page.wait_for_timeout(200)
+        at = round(float(handle.get_attribute("aria-valuenow")))
+        at = at if isinstance(c.values, range) else c.values[at]
+        value, shown = explorer.number(c), explorer.shown()
+        if value == at and shown != before:
+            explorer.now(c, value)
+            if shown == explorer.expected():
+                break
     assert_changed(explorer, c, before)
 
 
 def between(explorer: Explorer, c: Slider) -> float:
     """Return a number for a slider's box, if possible one that its handle lacks."""
     allowed = [v for v in c.values if v <= explorer.highest(c)]
-    k = len(allowed) // 3
-    middle = (allowed[k] + allowed[k + 1]) / 2
-    return int(middle) if isinstance(c.values[0], int) else float(f"{middle:.3g}")
+    for k in (len(allowed) // 3, len(allowed) // 2):
+        middle = (allowed[k] + allowed[k + 1]) / 2
+        whole = isinstance(c.values[0], int)
+        value = int(middle) if whole else float(f"{middle:.3g}")
+        if value != explorer.settings[c.name]:
+            break
+    return value
 
 
 def move_slider(explorer: Explorer, c: Slider) -> list[float]:
