@@ -1028,10 +1028,11 @@ class TestPanel:
 
 
 def test_all_but_the_widget_works_without_ipywidgets():
-    code = """
+    code = r"""
 import sys
 sys.modules["ipywidgets"] = None  # importing it raises ImportError
-import importlib, pkgutil
+import importlib, pkgutil, warnings
+warnings.filterwarnings("default", "", DeprecationWarning, r"matplotlib\.")  # its own
 from minddpm.course import explorers
 for info in pkgutil.iter_modules(explorers.__path__):
     module = importlib.import_module(f"{explorers.__name__}.{info.name}")
