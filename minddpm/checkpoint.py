@@ -178,13 +178,14 @@ def unpack(
 
 @contextlib.contextmanager
 def _no_larger_than(weights: dict[str, Tensor], arguments: Any) -> Iterator[None]:
-    """Stop the making of a network that asks for more than a file holds.
+    """Stop the making of a network that asks for over twice what a file holds.
 
-    A layer's weights are registered before they are filled, so that none of the memory
+    (One that asks for a little more is told which weights are missing.) A layer's weights are registered before they are filled, so that none of the memory
     they would take is in use yet.
     """
-    room = left = sum(weight.numel() for weight in weights.values())
-    says = ValueError(f"{arguments} ask for more than the {room} weights in the file")
+    held = sum(weight.numel() for weight in weights.values())
+    room = left = 2 * held
+    says = ValueError(f"{arguments} ask for over twice the {held} weights in the file")
 
     def count(module: nn.Module, name: str, weight: Tensor | None) -> None:
         nonlocal left

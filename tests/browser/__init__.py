@@ -1,6 +1,6 @@
 """The course in a real browser: JupyterLab, Chromium, a keyboard and a mouse.
 
-Chromium, or Chrome, is found on the PATH, or where `$MINDDPM_BROWSER` says. Without one
-these tests are skipped, unless `MINDDPM_BROWSER=required`. They leave a table and
-pictures of every explorer in build/browser/.
+They run where `MINDDPM_BROWSER` is `required` (Chromium or Chrome is then found on the
+PATH) or names a browser, and leave a table and pictures of every explorer in
+build/browser/.
 """

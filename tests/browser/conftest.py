@@ -31,7 +31,7 @@ def browser() -> Iterator[Any]:
     """Start Chromium; skip where there is none."""
     path = lab.executable()
     if path is None:
-        pytest.skip("no chromium on the PATH, and none named in MINDDPM_BROWSER")
+        pytest.skip("opens a browser; ask for it by MINDDPM_BROWSER=required")
     # outside of the tests it would stop others that need an event loop of their own
     from playwright.sync_api import sync_playwright
 

@@ -52,18 +52,19 @@ COUNTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
 
 
 def executable() -> str | None:
-    """Return the path of a browser, or None.
+    """Return the path of a browser, or None where `$MINDDPM_BROWSER` is not set.
 
     Raises:
         FileNotFoundError: if `$MINDDPM_BROWSER` asks for one that is not there.
     """
     wish = os.environ.get("MINDDPM_BROWSER", "")
+    if not wish:
+        return None
     names = ["chromium", "chromium-browser", "google-chrome", "chrome"]
-    asked = bool(wish)
-    if wish not in ("", "required"):
+    if wish != "required":
         names = [wish]
     found = next(filter(None, map(shutil.which, names)), None)
-    if found is None and asked:
+    if found is None:
         raise FileNotFoundError(
             f"MINDDPM_BROWSER={wish}, but there is no {' or '.join(names)} on the "
             "PATH; install Chromium, or give its path in MINDDPM_BROWSER"
