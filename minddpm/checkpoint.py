@@ -180,8 +180,9 @@ def unpack(
 def _no_larger_than(weights: dict[str, Tensor], arguments: Any) -> Iterator[None]:
     """Stop the making of a network that asks for over twice what a file holds.
 
-    (One that asks for a little more is told which weights are missing.) A layer's weights are registered before they are filled, so that none of the memory
-    they would take is in use yet.
+    (One that asks for a little more is told which weights are missing.) A layer's
+    weights are registered before they are filled, so that none of the memory they
+    would take is in use yet.
     """
     held = sum(weight.numel() for weight in weights.values())
     room = left = 2 * held
