@@ -10,6 +10,7 @@ Under torchrun the same call trains on several processes: each takes its share o
 batch, and the gradients are averaged.
 """
 
+import inspect
 import math
 import signal
 import threading
@@ -191,7 +192,11 @@ def _loss_module(ddpm: DDPM, config: TrainConfig, world: int) -> Any:
     """Return what computes the loss, compiled or on several processes if need be."""
     module: Any = _Loss(ddpm)
     if world > 1:
-        module = DistributedDataParallel(module, broadcast_buffers=False)
+        # the tables never change: nothing to send at each step. PyTorch renamed it
+        names = ("forward_sync_buffers", "broadcast_buffers")
+        known = inspect.signature(DistributedDataParallel).parameters
+        never: dict[str, Any] = {next(n for n in names if n in known): False}
+        module = DistributedDataParallel(module, **never)
     return torch.compile(module) if config.compile else module
 
 

@@ -1032,7 +1032,9 @@ def test_all_but_the_widget_works_without_ipywidgets():
 import sys
 sys.modules["ipywidgets"] = None  # importing it raises ImportError
 import importlib, pkgutil, warnings
-warnings.filterwarnings("default", "", DeprecationWarning, r"matplotlib\.")  # its own
+warnings.simplefilter("error")
+own = r"(matplotlib|pyparsing)\."  # older versions of these warn of each other
+warnings.filterwarnings("default", "", DeprecationWarning, own)
 from minddpm.course import explorers
 for info in pkgutil.iter_modules(explorers.__path__):
     module = importlib.import_module(f"{explorers.__name__}.{info.name}")
@@ -1040,8 +1042,9 @@ for info in pkgutil.iter_modules(explorers.__path__):
         begin = {c.name: getattr(c, "value", None) for c in module.CONTROLS}
         print(info.name, module.draw(**begin).size)
 """
-    command = [sys.executable, "-W", "error", "-c", code]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
     assert [line.split()[0] for line in result.stdout.splitlines()] == [*MODULES]
 

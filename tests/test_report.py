@@ -230,7 +230,7 @@ def test_error_inside_torch_is_an_attempt():
     """PyTorch has errors of the same class, raised in C: those are no stubs."""
 
     def function(x):
-        return torch._C._nn.gelu(x.long())
+        return x.to("meta").cpu()  # nothing there to copy
 
     with pytest.raises(NotImplementedError):
         function(X)
