@@ -79,7 +79,7 @@ class _Scene:
         self.x_t = torch.cartesian_prod(side, side)
         # from x_t to its end, then NaN, which lifts the pen
         self.ways = np.full((len(self.x_t), 3, 2), np.nan, np.float32)
-        self.ways[:, 0] = self.x_t
+        self.ways[:, 0] = self.x_t.numpy()
 
 
 @functools.cache
