@@ -134,7 +134,7 @@ def _add_sample(
         "--weights",
         required=True,
         metavar="PATH",
-        help="a file of weights, or the folder of a training",
+        help="a file, the folder of a training, or mnist, which comes with minddpm",
     )
     parser.add_argument("--n", type=int, default=100, help="how many (100)")
     parser.add_argument(

@@ -25,8 +25,8 @@ class TrainConfig:
         steps: gradient steps, at least 1.
         batch_size: samples a step, at least 1.
         optimiser: "adamw", or "muon": steps of the same length in all directions for
-            the kernels of convolutions (`minddpm.muon`), AdamW for the rest. It learns
-            as much as AdamW in about half the steps, and takes longer for each.
+            the kernels of convolutions (`minddpm.muon`), AdamW for the rest. It needs
+            fewer steps, each a little longer (benchmarks/README.md).
         lr: peak learning rate, positive.
         warmup: steps over which the learning rate rises from 0; after them it falls to
             0 along a cosine.

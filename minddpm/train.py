@@ -57,9 +57,9 @@ def train(
 ) -> History:
     """Train the network of `ddpm` on data held in memory [DDPM Algorithm 1].
 
-    AdamW with a linear warm-up, a cosine decay, clipped gradients and an average of the
-    weights, which the model holds at the end. Ctrl-C (or the notebook's stop button)
-    ends it early and cleanly: you get the model and the history so far.
+    AdamW or Muon with a linear warm-up, a cosine decay, clipped gradients and an
+    average of the weights, which the model holds at the end. Ctrl-C (or the notebook's
+    stop button) ends it early and cleanly: you get the model and the history so far.
 
     Args:
         ddpm: the model, trained in place, on the device where it is.
