@@ -968,6 +968,8 @@ class TestPanel:
             box, slider, *_ = sliders(widget, name)
             assert box.description == slider.description != ""
             assert "Bounded" in type(box).__name__
+            room = int(box.layout.width.removesuffix("ch")) - len(box.description)
+            assert room == 12, "the label takes what the number needs"
             assert "Slider" in type(slider).__name__
 
     def test_a_limit_takes_the_other_slider_along(self, widget):

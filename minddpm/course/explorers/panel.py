@@ -221,9 +221,10 @@ def _make_slider(W: Any, c: Slider, label: dict[str, Any]) -> list[Any]:
     whole = all(isinstance(value, Integral) for value in c.values)
     smallest = min(b - a for a, b in pairwise(c.values))
     kind = W.BoundedIntText if whole else W.BoundedFloatText
-    width = {"width": "190px"}
-    box = kind(value=c.value, step=smallest, layout=width, **ends, **label)
-    hidden = label | {"readout": False, "layout": width}
+    # the label and the number share it: a long label must not cut off the number
+    wide = {"width": f"{len(c.label) + 12}ch"}
+    box = kind(value=c.value, step=smallest, layout=wide, **ends, **label)
+    hidden = label | {"readout": False, "layout": {"width": "190px"}}
     hidden["style"] = {"description_width": "0px"}  # the box shows it already
     if isinstance(c.values, range):
         slider = W.IntSlider(value=c.value, step=smallest, **ends, **hidden)
