@@ -37,6 +37,19 @@ WATCH = """(area) => {
 }"""
 SHOWS = "([picture, text]) => watch.picture === picture && watch.text === text"
 
+# In the page: the area, once it has kept its place for ten frames.
+RESTS = """area => new Promise(rests => {
+    let place = '', frames = 0;
+    const look = () => {
+        const now = JSON.stringify(area.getBoundingClientRect());
+        frames = now === place ? frames + 1 : 0;
+        place = now;
+        frames < 10 ? requestAnimationFrame(look) : rests();
+    };
+    look();
+})"""
+CUT = "box => box.scrollWidth > box.clientWidth"
+
 FOCUSED = {"expression": "document.activeElement"}
 
 
@@ -88,11 +101,16 @@ class Explorer:
         """Return the same, as it is in the page."""
         return tuple(self.page.page.evaluate("[watch.picture, watch.text]"))
 
-    def arrives(self) -> None:
-        """Wait until the page shows what it should, or say what it shows instead."""
+    def arrives(self, due: tuple[str, str] | None = None) -> None:
+        """Wait until the page shows what it should, or say what it shows instead.
+
+        Args:
+            due: as from `expected`, where the time counts; None asks it now, while the
+                kernel draws the same.
+        """
         from playwright.sync_api import TimeoutError as TooLate
 
-        picture, text = self.expected()
+        picture, text = due or self.expected()
         how = {"timeout": 1000 * lab.ACT, "polling": 50}
         try:
             self.page.page.wait_for_function(SHOWS, arg=[picture, text], **how)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -30,7 +31,6 @@ main()
 """
 
 # In the page: the kernel of the notebook in front, and what it says that it should not.
-# One line is JupyterLab's own: it asks a new kernel for widgets before there are any.
 KERNEL = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
 READY = f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'"
 LISTEN = f"""() => {{
@@ -38,8 +38,8 @@ LISTEN = f"""() => {{
     {KERNEL}.iopubMessage.connect((_, {{header, content}}) => {{
         if (header.msg_type === 'error')
             window.complaints.push(content.traceback.join('\\n'));
-        if (content.name === 'stderr' && !content.text.startsWith('No such comm: '))
-            window.complaints.push(content.text);
+        if (content.name === 'stderr')
+            window.complaints.push(...content.text.trimEnd().split('\\n'));
     }});
 }}"""
 EXECUTE = f"""async (code) => {{
@@ -49,6 +49,12 @@ EXECUTE = f"""async (code) => {{
 COMMAND = "(id) => window.jupyterapp.commands.execute(id)"
 COUNTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
     .filter(cell => cell.type === 'code').map(cell => cell.executionCount)"""
+
+
+# JupyterLab asks every new kernel for its widgets, over a comm with this target. It is
+# there from `import ipywidgets` on; before, the kernel logs on stderr that it knows
+# neither the target nor the comm.
+ASKS = "jupyter.widget.control"
 
 
 def executable() -> str | None:
@@ -161,11 +167,20 @@ class Page:
         self.page = self.context.new_page()
         self.page.set_default_timeout(1000 * ACT)
         self.crashes: list[str] = []
+        self.unknown = {f"No such comm target registered: {ASKS}"}
+        self.page.on("websocket", lambda s: s.on("framesent", self._sends))
         self.page.on("pageerror", lambda error: self.crashes.append(str(error)))
         self.page.goto(address.format(path.name), timeout=1000 * START)
         # what is asked of it before it is ready is dropped without a word
         self.page.wait_for_function(READY, timeout=1000 * START)
         self.page.evaluate(LISTEN)
+
+    def _sends(self, message: str | bytes) -> None:
+        """Note over which comms JupyterLab asks for widgets."""
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        if f'"{ASKS}"' in text:
+            (comm,) = re.findall(r'"comm_id":\s*"(.+?)"', text)
+            self.unknown.add(f"No such comm: {comm}")
 
     def run(self) -> None:
         """Clear all outputs, then run all cells to the end."""
@@ -200,8 +215,9 @@ class Page:
             "[data-mime-type='application/vnd.jupyter.error'],"
             "[data-mime-type='application/vnd.jupyter.stderr']"
         )
+        said = self.page.evaluate("window.complaints")
         return (
-            self.page.evaluate("window.complaints")
+            [line for line in said if line not in self.unknown]
             + self.crashes
             + [text for text in red.all_inner_texts() if text.strip()]
         )

@@ -13,7 +13,7 @@ import pytest
 from test_solutions import read
 
 from browser import lab
-from browser.explorer import Explorer, home, name_in
+from browser.explorer import CUT, RESTS, Explorer, home, name_in
 from minddpm.course.explorers.panel import Button, Choice, Control, Slider, Toggle
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -58,6 +58,23 @@ LATER = {("training", name) for name in ("batch", "lr", "time")}
 LATER |= {("context_dropout", "drop_prob")}
 
 
+def test_complaints_are_heard_but_for_jupyterlabs_own_question(browser, address):
+    page = lab.Page(browser, address, NOTEBOOKS["01"])
+    heard = "lines => lines.every(line => window.complaints.includes(line))"
+    ours = ["No such comm target registered: nobody", "look"]
+    try:
+        page.page.evaluate(f"{lab.KERNEL}.reconnect()")  # and so it asks once more
+        asked = [f"No such comm target registered: {lab.ASKS}"]
+        page.page.wait_for_function(heard, arg=asked)
+        assert page.complaints() == []
+        page.page.evaluate(f"{{ {lab.KERNEL}.createComm('nobody').open(); }}")
+        page.execute("import sys; print('look', file=sys.stderr)")
+        page.page.wait_for_function(heard, arg=ours)
+        assert sorted(page.complaints()) == ours
+    finally:
+        page.close()
+
+
 @each
 def test_it_runs_to_the_end_and_nothing_complains(notebook, record_property, artefacts):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -74,13 +91,16 @@ def test_it_fits_on_a_projector(explorer, artefacts):
     for width, height in (DESK, PROJECTOR):
         page.set_viewport_size({"width": width, "height": height})
         explorer.area.scroll_into_view_if_needed()
-        page.wait_for_timeout(300)  # for the layout to settle
+        explorer.area.evaluate(RESTS)
         name = f"{explorer.page.path.stem[:2]}-{explorer.name}-{width}x{height}.png"
         page.screenshot(path=artefacts / name)
         image = explorer.area.locator("img")
         assert image.evaluate("i => [i.width, i.height]") == image.evaluate(
             "i => [i.naturalWidth, i.naturalHeight]"
         ), "the picture is not shown pixel by pixel"
+    for c in explorer.controls.values():
+        if isinstance(c, Slider):
+            assert not explorer.find(c).evaluate(CUT), f"{c.name} is cut off"
     room = page.locator(".jp-WindowedPanel-outer:visible").bounding_box()
     assert explorer.area.bounding_box()["height"] <= room["height"]
 
@@ -112,9 +132,10 @@ def test_every_control_is_reached_by_tab_and_has_a_name(explorer):
 def press(explorer: Explorer, c: Control, key: str, value: Any) -> float:
     """Press a key; return the milliseconds until the picture of the value is there."""
     before = explorer.shown()
-    explorer.page.page.keyboard.press(key)
     explorer.now(c, value)
-    explorer.arrives()
+    due = explorer.expected()
+    explorer.page.page.keyboard.press(key)
+    explorer.arrives(due)
     assert_changed(explorer, c, before)
     return explorer.milliseconds()
 
@@ -174,6 +195,7 @@ def move_slider(explorer: Explorer, c: Slider) -> list[float]:
     page.keyboard.press("Control+a")
     page.keyboard.type(str(value))
     times.append(press(explorer, c, "Enter", value))
+    assert not box.evaluate(CUT), f"{value} is cut off"
     drag(explorer, c)
     if c.play:
         play(explorer, c)
@@ -256,10 +278,12 @@ def push(explorer: Explorer, c: Button) -> list[float]:
     first = next(c for c in explorer.controls.values() if isinstance(c, Slider))
     button, times = explorer.find(c), []
     for act in (lambda: button.press("Enter"), button.click):
-        before, start = explorer.shown(), time.perf_counter()
-        act()
+        before = explorer.shown()
         explorer.results[c.name] = [*c.work(**explorer.settings)][-1]
-        explorer.arrives()
+        due = explorer.expected()
+        start = time.perf_counter()
+        act()
+        explorer.arrives(due)
         times.append(1000 * (time.perf_counter() - start))
         assert_changed(explorer, c, before)
         assert button.is_enabled()
