@@ -234,6 +234,40 @@ def test_text_is_legible_and_inside_the_figure(module, monkeypatch):
                 assert not outside, f"{text.get_text()} leaves the figure"
 
 
+@pytest.mark.parametrize("name", ["forward_chain", "loss_weights", "schedule"])
+def test_every_dot_is_whole_and_on_its_axes(name):
+    module = MODULES[name]
+    rng = random.Random(3)
+    firsts = [start(module) | {"t": t} for t in (1, 1000)]
+    for settings in firsts + [anywhere(module, rng) for _ in range(20)]:
+        attempt(module, settings)
+        scene = module._scene()
+        for dot in getattr(scene, "dots", None) or [scene.dot]:
+            assert not dot.get_clip_on(), "half of it is cut off on the edge"
+            ((x, y),) = dot.get_xydata()
+            (left, right), (low, high) = dot.axes.get_xlim(), dot.axes.get_ylim()
+            assert left <= x <= right
+            assert np.isnan(y) or low < y < high
+
+
+# --- the forward chain ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", MODULES["forward_chain"].CONTROLS[-1].options)
+@pytest.mark.parametrize("t", [0, 30, 1000])
+def test_the_law_is_scaled_by_the_root_of_its_peak_and_stays_on_its_axis(where, t):
+    module = MODULES["forward_chain"]
+    module.draw(t, 1000, where)
+    scene = module._scene()
+    law, x = scene.curve.get_data()
+    area = law.sum() * (x[1] - x[0])
+    assert area * law.max() == pytest.approx(1, abs=0.01)
+    end = scene.curve.axes.get_xlim()[1]
+    heights, edges, _ = scene.bars.get_data()
+    assert max(law.max(), heights.max()) < end
+    assert (heights * np.diff(edges)).sum() == pytest.approx(area, rel=0.01)
+
+
 # --- the schedule explorer ------------------------------------------------------------
 
 

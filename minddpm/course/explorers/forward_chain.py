@@ -29,7 +29,7 @@ _COLUMN_EDGES = np.linspace(0, 1, _COLUMNS + 2)
 _ROW_EDGES = np.linspace(-_LIMIT, _LIMIT, len(_X) + 1)
 _PIXEL_EDGES = np.arange(9.0)  # of the digit
 _EDGES = np.linspace(-_LIMIT, _LIMIT, 37)
-_TOP = 1.4  # end of the axis of the density
+_TOP = 2.2  # end of the axis of the density, divided by the root of its peak
 
 CONTROLS = (
     Slider("t", "step t", range(1001), 0, at_most="T", play=True),
@@ -53,9 +53,10 @@ class _Scene:
         for colour in COLOURS[:_PATHS]:
             self.paths += chain.plot([], [], color=colour, lw=1.2, animated=True)
             self.dots += chain.plot([], [], "o", color=colour, ms=7, animated=True)
+            self.dots[-1].set_clip_on(False)  # at t = 0 and T it is on the edge
         (self.cursor,) = chain.plot([], [], color="black", lw=1.5, animated=True)
         law.set(xlim=(0, _TOP), ylim=(-_LIMIT, _LIMIT), xticks=[], yticks=[])
-        law.set(title="at t", xlabel="density")
+        law.set(title="at t", xlabel="density, scaled")
         self.bars = law.stairs(
             np.zeros(len(_EDGES) - 1),
             _EDGES,
@@ -200,12 +201,14 @@ def draw(t: int, T: int, start: str) -> Picture:
     scene.heat.set_data(_COLUMN_EDGES, _ROW_EDGES, chain.heat)
     for k, path, dot in zip(range(_PATHS), scene.paths, scene.dots, strict=True):
         path.set_data(chain.paths[0], chain.paths[k + 1])
-        dot.set_data([t / T], [x_t[chain.shown[k]]])
+        x = x_t[chain.shown[k]]
+        dot.set_data([t / T], [x if abs(x) < _LIMIT else np.nan])
     scene.cursor.set_data([t / T, t / T], [-_LIMIT, _LIMIT])
     heights = np.histogram(x_t, _EDGES)[0] / _CHAINS / np.diff(_EDGES)
-    scene.bars.set_data(np.minimum(heights, _TOP))
-    exact_law = chain.mixture.log_prob(_X[:, None], t).exp()
-    scene.curve.set_data(exact_law.numpy(), _X.numpy())
+    exact_law = chain.mixture.log_prob(_X[:, None], t).exp().numpy()
+    scale = exact_law.max() ** -0.5  # as the column of the heat map
+    scene.bars.set_data(scale * heights)
+    scene.curve.set_data(scale * exact_law, _X.numpy())
     pixels = _grey(_digit(T)[t].clamp(-1.5, 1.5).add(1.5).mul(85).numpy())
     scene.digit.set_data(_PIXEL_EDGES, _PIXEL_EDGES, pixels)
     (mean, std), (exact, exact_std) = chain.measured[t], chain.exact[t]
@@ -213,8 +216,8 @@ def draw(t: int, T: int, start: str) -> Picture:
     return Picture(
         scene.canvas.png(),
         "sample paths over the heat map of the density of x_t, each column divided by "
-        "the root of its peak, with a cursor at t; the law of x_t there as a curve "
-        "over a histogram; one digit at step t",
+        "the root of its peak, with a cursor at t; the law of x_t there, scaled in the "
+        "same way, as a curve over a histogram; one digit at step t",
         f"step t = {t} of {T}, {_CHAINS} chains: mean {mean:.3f} (exact {exact:.3f}), "
         f"standard deviation {std:.3f} (exact {exact_std:.3f})\n"
         f"share of x_0's variance left: {left[t]:.2%} at t, {left[T]:.3g} at T",

@@ -31,6 +31,7 @@ _KINDS = ("linear, rescaled", "cosine", "sigmoid")
 _STEPS = (50, 60, 80, 100, 150, 200, 300, 400, 500, 700, 1000)
 _STDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 _EXCESS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_LOW, _HIGH = 1e-3, 1e3  # ends of the axis of the weight
 
 CONTROLS = (
     Choice("weights", "weights", WEIGHTS, WEIGHTS[0]),
@@ -107,7 +108,7 @@ class _Scene:
     def __init__(self) -> None:
         self.canvas = Canvas(height=3.7)
         curves, shares = self.canvas.figure.subplots(1, 2, width_ratios=[1.1, 1])
-        curves.set(xlim=(0, 1.01), ylim=(1e-3, 1e3), yscale="log", xlabel="t/T")
+        curves.set(xlim=(0, 1.01), ylim=(_LOW, _HIGH), yscale="log", xlabel="t/T")
         curves.set_title("weight, its mean over t being 1")
         curves.axhline(1, color=COLOURS[4], linestyle="--", linewidth=1.2)
         _text(curves, 0.98, 0.455, "$L_{simple}$", COLOURS[4], ha="right", va="top")
@@ -115,6 +116,7 @@ class _Scene:
         (self.dot,) = curves.plot(
             [], [], "o", color=COLOURS[0], markersize=9, animated=True
         )
+        self.dot.set_clip_on(False)  # at t = 1 it is on the edge
         self.middle = np.arange(10) / 10 + 0.05
         shares.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="t/T")
         shares.set_title("share of the loss, by tenths of t/T")
@@ -181,7 +183,8 @@ def draw(
     x = np.arange(T + 1) / T
     relative = (w / w[w.isfinite()].mean()).clamp(1e-6, 1e6).numpy()
     scene.curve.set_data(x[1:], relative[1:])
-    scene.dot.set_data(x[t : t + 1], relative[t : t + 1])
+    seen = _LOW < relative[t] < _HIGH
+    scene.dot.set_data([x[t]], [relative[t] if seen else np.nan])
     for bar, height in zip(scene.bars, share.tolist(), strict=True):
         bar.set_height(height)
     scene.simple.set_data(scene.middle, simple.numpy())

@@ -60,6 +60,7 @@ class _Scene:
             ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             self.curves += ax.plot([], [], color=colour, animated=True)
             self.dots += ax.plot([], [], "o", color=colour, markersize=9, animated=True)
+            self.dots[-1].set_clip_on(False)  # at t = 1 it is on the edge
         panels["beta"].set_yscale("log")
         panels["signal"].axhline(RED_FLAG, color=_RED, linestyle=":")
         panels["signal"].text(0.03, RED_FLAG + 0.02, f"{RED_FLAG}", color=_RED)
