@@ -34,12 +34,12 @@ main()
 KERNEL = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel"
 READY = f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'"
 LISTEN = f"""() => {{
-    window.complaints = [];
+    [window.errors, window.stderr] = [[], ''];
     {KERNEL}.iopubMessage.connect((_, {{header, content}}) => {{
         if (header.msg_type === 'error')
-            window.complaints.push(content.traceback.join('\\n'));
+            window.errors.push(content.traceback.join('\\n'));
         if (content.name === 'stderr')
-            window.complaints.push(...content.text.trimEnd().split('\\n'));
+            window.stderr += content.text;  // it may come in the middle of a line
     }});
 }}"""
 EXECUTE = f"""async (code) => {{
@@ -215,9 +215,10 @@ class Page:
             "[data-mime-type='application/vnd.jupyter.error'],"
             "[data-mime-type='application/vnd.jupyter.stderr']"
         )
-        said = self.page.evaluate("window.complaints")
+        errors, stderr = self.page.evaluate("[window.errors, window.stderr]")
         return (
-            [line for line in said if line not in self.unknown]
+            errors
+            + [line for line in stderr.splitlines() if line not in self.unknown]
             + self.crashes
             + [text for text in red.all_inner_texts() if text.strip()]
         )
