@@ -12,6 +12,7 @@ from minddpm.device import Rng, default_device
 from minddpm.samplers import Step, ddim
 
 _KINDS = (".png", ".gif", ".npz")
+_STEPS = 10  # more bring more variety, and more digits gone wrong (benchmarks/)
 _BATCH = 500  # pictures at once
 _FRAMES = 50  # of a film, at most
 
@@ -39,7 +40,7 @@ def generate(
         w: guidance weight; 0 is none.
         sampler: "ddpm" draws fresh noise at every step, as Algorithm 2 does (over all
             steps it is Algorithm 2); "ddim" does not.
-        steps: how many; None is 50, or all if the model has fewer.
+        steps: how many; None is 10, or all if the model has fewer.
         seed: seed of all noise.
         device: where to compute; None is `default_device()`.
 
@@ -57,7 +58,7 @@ def generate(
     ddpm = checkpoint.unpack(path, tensors, header, device or default_device())
     if "shape" not in header.get("about", {}):
         raise ValueError(f"{weights} does not say which shape its pictures have")
-    steps = min(50, ddpm.n_T) if steps is None else steps
+    steps = min(_STEPS, ddpm.n_T) if steps is None else steps
     chosen = list(range(ddpm.n_classes)) if labels is None else list(labels)
     if labels and not ddpm.n_classes:
         raise ValueError(f"labels must be left out, {weights} knows none; got {labels}")

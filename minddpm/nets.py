@@ -187,6 +187,8 @@ class UNet(nn.Module):
         patch: side of the squares folded into channels; 1 folds nothing.
         widths: channels of each level as multiples of n_feat, finest first; each level
             has half the resolution of the one before.
+        middle: number of blocks at the coarsest level, where a block sees most of the
+            picture and costs little, between the way down and the way up.
         null_label: the embedding of "no label" is "learned", or "zero" for ever.
 
     Raises:
@@ -207,6 +209,7 @@ class UNet(nn.Module):
         *,
         patch: int = 2,
         widths: tuple[int, ...] = (1, 2),
+        middle: int = 1,
         null_label: str = "learned",
     ) -> None:
         super().__init__()
@@ -224,7 +227,10 @@ class UNet(nn.Module):
         self.downs = nn.ModuleList()
         for n_in, n_out in zip([channels[0], *channels], channels, strict=False):
             self.downs.append(ResBlock(n_in, n_out, n_feat))
-        self.middle = ResBlock(channels[-1], channels[-1], n_feat)
+        middle = _validate.integer("middle", middle, 1)
+        self.middle = nn.ModuleList(
+            ResBlock(channels[-1], channels[-1], n_feat) for _ in range(middle)
+        )
         self.ups = nn.ModuleList()
         for n_skip, n_out in zip(
             channels[::-1], [*channels[-2::-1], channels[0]], strict=True
@@ -264,7 +270,8 @@ class UNet(nn.Module):
         for level, block in enumerate(self.downs):
             h = block(F.avg_pool2d(h, 2) if level else h, condition)
             skips.append(h)
-        h = self.middle(h, condition)
+        for block in self.middle:
+            h = block(h, condition)
         for level, block in enumerate(self.ups):
             h = F.interpolate(h, scale_factor=2.0) if level else h
             h = block(torch.cat([h, skips.pop()], dim=1), condition)

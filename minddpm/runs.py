@@ -321,5 +321,6 @@ def _processes(device: torch.device | str | None) -> Iterator[torch.device]:
     dist.init_process_group("nccl" if gpu else "gloo", timeout=timedelta(seconds=60))
     try:
         yield where
+        dist.barrier()  # or the first to leave would cut off the others
     finally:
         dist.destroy_process_group()

@@ -331,6 +331,7 @@ BAD_CALLS = {
         ValueError,
         "null_label must be one of learned, zero; got 'none'",
     ),
+    "no middle": (lambda: UNet(middle=0), ValueError, "middle must be at least 1"),
     "no widths": (lambda: UNet(widths=()), ValueError, "widths must name at least one"),
     "patch zero": (lambda: UNet(patch=0), ValueError, "patch must be at least 1"),
     "points to a U-Net": (

@@ -23,6 +23,7 @@ CALLS = {
     "U-Net, three levels": lambda: f08.plot_unet(
         UNet(3, 8, 0, widths=(1, 2, 2)), (3, 32, 32)
     ),
+    "U-Net, deep": lambda: f08.plot_unet(UNet(1, 8, 3, middle=3), (1, 8, 8)),
     "U-Net, nothing folded": lambda: f08.plot_unet(UNet(1, 8, 3, patch=1), (1, 8, 8)),
     "loss by t": lambda: f08.plot_loss_by_t(CURVES),
 }
@@ -62,8 +63,9 @@ def test_the_unet_is_drawn_as_it_is():
         assert not module._forward_hooks, "the network is left as it was"
 
 
-def test_skips_join_blocks_of_the_same_resolution():
-    f08.plot_unet(UNet(1, 8, 3, widths=(1, 2, 2)), (1, 32, 32))
+@pytest.mark.parametrize("middle", [1, 2])
+def test_skips_join_blocks_of_the_same_resolution(middle: int):
+    f08.plot_unet(UNet(1, 8, 3, widths=(1, 2, 2), middle=middle), (1, 32, 32))
     (ax,) = plt.gcf().axes
     green = [
         text

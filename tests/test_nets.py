@@ -28,7 +28,14 @@ def test_unet_keeps_the_shape(size: tuple[int, int], channels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"patch": 1}, {"patch": 4}, {"widths": (1,)}, {"widths": (1, 2, 3)}]
+    "options",
+    [
+        {"patch": 1},
+        {"patch": 4},
+        {"widths": (1,)},
+        {"widths": (1, 2, 3)},
+        {"middle": 3},
+    ],
 )
 def test_unet_of_other_layouts(options: dict) -> None:
     x = torch.randn(2, 1, 28, 28)

@@ -43,7 +43,8 @@ def plot_unet(network: UNet, size: tuple[int, int, int]) -> None:
     boxes = _boxes(network, size)
     n, n_down = len(boxes), len(network.downs)
     levels = [math.log2(shape[1] / boxes[0][1][1]) for _, shape in boxes]
-    first, last = 3, 3 + 2 * n_down  # the blocks that are told time and label
+    first = 3  # of the blocks that are told time and label
+    last = first + 2 * n_down + len(network.middle) - 1
     with house_style():
         deep = min(levels)
         _, ax = plt.subplots(figsize=(WIDTH, 1.9 - 1.05 * deep))
@@ -58,7 +59,7 @@ def plot_unet(network: UNet, size: tuple[int, int, int]) -> None:
             y = levels[start] + 0.34
             bend = -0.9 / (end - start)
             _arrow(ax, (start, y), (end, y), _GREEN, bend)
-        middle = first + n_down
+        middle = (first + last) / 2
         top = levels[first] + 0.34 + 0.47
         ax.text(middle, top, "skips", color=_GREEN, ha="center", va="bottom")
         text = "time and label go into every blue block"
@@ -83,8 +84,9 @@ def _boxes(network: UNet, size: tuple[int, ...]) -> list[tuple[str, tuple[int, .
 
         return module.register_forward_hook(hook)
 
-    named = [("enter", network.enter), ("middle", network.middle)]
+    named: list[tuple[str, nn.Module]] = [("enter", network.enter)]
     named += [("down", block) for block in network.downs]
+    named += [("middle", block) for block in network.middle]
     named += [("up", block) for block in network.ups]
     hooks = [note(name, block) for name, block in [*named, ("leave", network.leave)]]
     device = next(network.parameters()).device
