@@ -93,7 +93,7 @@ def with_addresses(text: str) -> str:
 
     def target(match: re.Match) -> str:
         path = match[1]
-        page = path.endswith((".ipynb", ".png")) or path == "INSTRUCTORS.md"
+        page = path.endswith((".ipynb", ".png", ".gif")) or path == "INSTRUCTORS.md"
         if path == "README.md":
             return "](index.md)"
         if page or not (ROOT / path).exists():

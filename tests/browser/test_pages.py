@@ -35,11 +35,14 @@ class Tags(HTMLParser):
         super().__init__()
         self.links: set[str] = set()
         self.ids: set[str] = set()
+        self.pictures: set[str] = set()
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         found = dict(attrs)
         self.ids |= {found[key] for key in ("id", "name") if found.get(key)}
+        if tag == "img":
+            self.pictures.add(found["src"])
         self.links |= {found[key] for key in ("href", "src") if found.get(key)}
 
 
@@ -121,6 +124,10 @@ def test_the_site_has_all_pages_and_no_broken_link(site):
     if (ROOT / "INSTRUCTORS.md").exists():
         assert (site / "INSTRUCTORS.html").is_file()
     assert not broken(site)
+    pictures = set().union(*(Tags(path).pictures for path in html_of(site)))
+    assert any(picture.endswith(".gif") for picture in pictures), "the README's film"
+    foreign = {picture for picture in pictures if urlsplit(picture).netloc}
+    assert foreign == {"https://colab.research.google.com/assets/colab-badge.svg"}
 
 
 @pytest.fixture
