@@ -1,6 +1,6 @@
 """Put a trained model into the package, with the classifier that `evaluate` judges by.
 
-    minddpm train --data mnist --steps 15000 --out runs/mnist
+    minddpm train --data mnist --steps 45000 --out runs/mnist
     python benchmarks/ship.py runs/mnist
 
 The classifier is fitted anew, by the recipe of `metrics.fit_classifier`. Afterwards

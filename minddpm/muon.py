@@ -98,7 +98,14 @@ def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    # a step multiplies x by a polynomial of x xᵀ: so only that, which is square and
+    # small, goes through the steps, and x is multiplied once
+    square = x @ x.T
+    product = torch.eye(len(x), dtype=x.dtype, device=x.device)
     for _ in range(iterations):
-        square = x @ x.T
-        x = _A * x + (_B * square + _C * square @ square) @ x
+        factor = torch.addmm(square, square, square, beta=_B, alpha=_C)
+        factor.diagonal().add_(_A)
+        product = factor @ product
+        square = factor @ square @ factor
+    x = product @ x
     return x.T if tall else x
