@@ -81,11 +81,12 @@ CONTENTS = """
 """
 
 
-def with_addresses(text: str) -> str:
+def with_addresses(text: str, source: Path) -> str:
     """Return Markdown in which links to files that are no pages lead to the repository.
 
     Args:
         text: Markdown, with links relative to the repository's root.
+        source: the folder of sources, with all that the site has to lead to.
 
     Returns:
         The same, with absolute links where the site has nothing to lead to.
@@ -93,10 +94,9 @@ def with_addresses(text: str) -> str:
 
     def target(match: re.Match) -> str:
         path = match[1]
-        page = path.endswith((".ipynb", ".png", ".gif")) or path == "INSTRUCTORS.md"
         if path == "README.md":
             return "](index.md)"
-        if page or not (ROOT / path).exists():
+        if (source / path).exists() or not (ROOT / path).exists():
             return match[0]
         return f"]({REPOSITORY}/blob/main/{path})"
 
@@ -117,12 +117,12 @@ def write_sources(app: Sphinx, _config: object) -> None:
     keep = shutil.ignore_patterns("*.py", "*.toml", ".*", "__pycache__")
     shutil.copytree(ROOT / "notebooks", source / "notebooks", ignore=keep)
 
-    index = with_addresses((ROOT / "README.md").read_text("utf-8"))
-    index += CONTENTS.format(caption="The course", entry="notebooks/*")
+    entries = CONTENTS.format(caption="The course", entry="notebooks/*")
     if (ROOT / "INSTRUCTORS.md").exists():
-        text = with_addresses((ROOT / "INSTRUCTORS.md").read_text("utf-8"))
-        write(source / "INSTRUCTORS.md", text)
-        index += CONTENTS.format(caption="For teachers", entry="INSTRUCTORS")
+        text = (ROOT / "INSTRUCTORS.md").read_text("utf-8")
+        write(source / "INSTRUCTORS.md", with_addresses(text, source))
+        entries += CONTENTS.format(caption="For teachers", entry="INSTRUCTORS")
+    index = with_addresses((ROOT / "README.md").read_text("utf-8"), source) + entries
     index += CONTENTS.format(caption="The package", entry="api/*")
     write(source / "index.md", index)
 

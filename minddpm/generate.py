@@ -12,7 +12,7 @@ from minddpm.device import Rng, default_device
 from minddpm.samplers import Step, ddim
 
 _KINDS = (".png", ".gif", ".npz")
-_STEPS = 10  # more bring more variety, and more digits gone wrong (benchmarks/)
+_STEPS = 10  # with more, more digits are misread (benchmarks/README.md)
 _BATCH = 500  # pictures at once
 _FRAMES = 50  # of a film, at most
 
