@@ -5,6 +5,7 @@ kellerjordan.github.io/posts/muon). PyTorch has had one since 2.9, for matrices 
 this one also takes the kernels of convolutions, and leaves all else to AdamW.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -51,25 +52,28 @@ class Muon(torch.optim.AdamW):
         if closure is not None:
             raise ValueError("closure must be None: compute the gradients before")
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None and is_matrix(p):
-                    self._turn(p, p.grad, group["lr"])
-                    p.grad = None  # which AdamW takes for "leave it alone"
+            kernels = [p for p in group["params"] if p.grad is not None]
+            kernels = [p for p in kernels if is_matrix(p)]
+            turned = orthogonal([self._look_ahead(p) for p in kernels])
+            for p, step in zip(kernels, turned, strict=True):
+                rows, columns = step.shape
+                scale = 5 * max(1.0, rows / columns) ** 0.5
+                p.sub_(step.view(p.shape), alpha=group["lr"] * scale)
+                p.grad = None  # which AdamW takes for "leave it alone"
         return super().step()
 
-    def _turn(self, p: Tensor, gradient: Tensor, lr: float) -> None:
-        """Move a kernel; `exp_avg` and `step` are AdamW's names for such things."""
+    def _look_ahead(self, p: Tensor) -> Tensor:
+        """Return a kernel's averaged gradient, a step ahead as Nesterov's, as a matrix.
+
+        It is kept under AdamW's names for such things, `exp_avg` and `step`.
+        """
         state = self.state[p]
         if not state:
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(p)
         state["step"] += 1
-        average = state["exp_avg"].lerp_(gradient, 1 - self.momentum)
-        # Nesterov's look ahead
-        matrix = gradient.lerp(average, self.momentum).flatten(1)
-        rows, columns = matrix.shape
-        scale = 5 * max(1.0, rows / columns) ** 0.5
-        p.sub_(orthogonal(matrix).view(p.shape), alpha=lr * scale)
+        average = state["exp_avg"].lerp_(p.grad, 1 - self.momentum)
+        return p.grad.lerp(average, self.momentum).flatten(1)
 
 
 def is_matrix(p: Tensor) -> bool:
@@ -84,28 +88,32 @@ def is_matrix(p: Tensor) -> bool:
     return p.ndim == 4 and min(p.shape[:2]) >= _LEAST
 
 
-def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Return about U Vᵀ, where U S Vᵀ is a matrix's singular value decomposition.
+def orthogonal(matrices: list[Tensor], iterations: int = 5) -> list[Tensor]:
+    """Return about U Vᵀ for each matrix, whose singular value decomposition is U S Vᵀ.
 
     Args:
-        matrix: (rows, columns) float.
+        matrices: each (rows, columns) float.
         iterations: of Newton and Schulz; five bring all but the smallest singular
             values to between 0.7 and 1.2.
 
     Returns:
-        The matrix with its singular values near 1, of the same shape.
+        The matrices with their singular values near 1, each of the same shape.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    wide = [m.T if m.shape[0] > m.shape[1] else m for m in matrices]
+    wide = [x / (x.norm() + 1e-7) for x in wide]
     # a step multiplies x by a polynomial of x xᵀ: so only that, which is square and
-    # small, goes through the steps, and x is multiplied once
-    square = x @ x.T
-    product = torch.eye(len(x), dtype=x.dtype, device=x.device)
-    for _ in range(iterations):
-        factor = torch.addmm(square, square, square, beta=_B, alpha=_C)
-        factor.diagonal().add_(_A)
-        product = factor @ product
-        square = factor @ square @ factor
-    x = product @ x
-    return x.T if tall else x
+    # small, goes through the steps, all of a size at once, and x is multiplied once
+    turned = dict[int, Tensor]()
+    for size in sorted({len(x) for x in wide}):
+        which = [k for k, x in enumerate(wide) if len(x) == size]
+        square = torch.stack([wide[k] @ wide[k].T for k in which])
+        factors = []
+        for k in range(iterations):
+            square = square if k == 0 else factors[-1] @ square @ factors[-1]
+            factor = torch.baddbmm(square, square, square, beta=_B, alpha=_C)
+            factor.diagonal(dim1=1, dim2=2).add_(_A)
+            factors.append(factor)
+        product = functools.reduce(torch.matmul, factors)
+        turned |= {k: product[i] @ wide[k] for i, k in enumerate(which)}
+    pairs = enumerate(matrices)
+    return [turned[k].T if m.shape[0] > m.shape[1] else turned[k] for k, m in pairs]

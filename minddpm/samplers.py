@@ -8,7 +8,7 @@ import collections
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -82,7 +82,7 @@ def ddim(
     x_T: Tensor,
     c: Labels = None,
     *,
-    steps: int = 50,
+    steps: int | Sequence[int] = 50,
     eta: float = 0.0,
     w: float = 0.0,
     clip_x0: float | None = None,
@@ -98,7 +98,8 @@ def ddim(
         ddpm: the model; any trained one will do, DDIM changes only the walk.
         x_T: pure noise to start from, (B, *D) float.
         c: labels, (B,) int64, or None.
-        steps: how many, in 1…T; times are spaced evenly from T down.
+        steps: how many, in 1…T, with times spaced evenly from T down; or the times
+            themselves, from T down to 1 or more: [400, 200, 50] walks 400 → 200 → 50 → 0.
         eta: η in [0, 1]; 0 is deterministic, 1 over all T steps is `ancestral` (with
             clip_x0 too, if rederive_eps).
         w: guidance weight; 0 is the plain conditional model [CFG eq. 6].
@@ -117,14 +118,13 @@ def ddim(
         ValueError: if an argument is out of range.
     """
     _check(ddpm, x_T, c, w, clip_x0)
-    steps = _validate.integer("steps", steps, 1, ddpm.n_T)
+    times = _times(steps, ddpm.n_T)
     eta = _validate.real("eta", eta, 0.0, 1.0)
-    times = [round(ddpm.n_T * k / steps) for k in range(steps, -1, -1)]
 
     @torch.no_grad()
     def walk() -> Iterator[Step]:
         x = x_T
-        for t, s in itertools.pairwise(times):
+        for t, s in itertools.pairwise([*times, 0]):
             eps_hat = ddpm.predict_eps(x, t, c, w)
             x0_hat = ddpm.predict_x0(x, t, eps_hat)
             if clip_x0 is not None:
@@ -181,3 +181,17 @@ def _check(ddpm: DDPM, x_T: Tensor, c: Labels, w: float, clip_x0: float | None) 
         raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
     if clip_x0 is not None:
         _validate.real("clip_x0", clip_x0, 0.0, math.inf)
+
+
+def _times(steps: int | Sequence[int], T: int) -> list[int]:
+    """Return the times at which the steps start, from T down."""
+    if not isinstance(steps, Sequence):
+        n = _validate.integer("steps", steps, 1, T)
+        return [round(T * k / n) for k in range(n, 0, -1)]
+    times = [_validate.integer("each of steps", t, 1, T) for t in steps]
+    if times[:1] != [T] or any(s >= t for t, s in itertools.pairwise(times)):
+        raise ValueError(
+            f"steps must be times that fall from T = {T} to 1 or more, got {steps}; "
+            "0, where the walk ends, is not one of them"
+        )
+    return times

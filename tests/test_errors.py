@@ -302,6 +302,36 @@ BAD_CALLS = {
         ValueError,
         "steps must be in 1…10, got 11",
     ),
+    "ddim, times that begin below T": (
+        lambda: ddim(DDPM_3, X, steps=[9, 5]),
+        ValueError,
+        r"steps must be times that fall from T = 10 to 1 or more, got \[9, 5\]; 0, where",
+    ),
+    "ddim, times that rise": (
+        lambda: ddim(DDPM_3, X, steps=(10, 5, 5)),
+        ValueError,
+        r"steps must be times that fall from T = 10 to 1 or more, got \(10, 5, 5\)",
+    ),
+    "ddim, no times": (
+        lambda: ddim(DDPM_3, X, steps=[]),
+        ValueError,
+        r"steps must be times that fall from T = 10 to 1 or more, got \[\]",
+    ),
+    "ddim, time 0": (
+        lambda: ddim(DDPM_3, X, steps=[10, 0]),
+        ValueError,
+        "each of steps must be in 1…10, got 0",
+    ),
+    "ddim, half a time": (
+        lambda: ddim(DDPM_3, X, steps=[10, 2.5]),
+        TypeError,
+        "each of steps must be an int, got 2.5",
+    ),
+    "ddim, steps in words": (
+        lambda: ddim(DDPM_3, X, steps="ten"),
+        TypeError,
+        "each of steps must be an int, got 't'",
+    ),
     "ddim, eta": (
         lambda: ddim(DDPM_3, X, steps=5, eta=1.5),
         ValueError,

@@ -76,6 +76,27 @@ def test_few_steps_of_either_sampler(weights) -> None:
     assert (few != arrays(weights, n=4, steps=5, sampler="ddim")[0]).any()
 
 
+def test_few_steps_lie_closer_together_near_T() -> None:
+    x_T = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    walk = list(generate.draw(model(T=100), x_T, torch.arange(4), steps=4))
+    assert [step.t for step in walk] == generate.times(4, 100) == [100, 86, 70, 49]
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 10, 57, 400])
+def test_times_fall_from_T_each_once(T: int) -> None:
+    for steps in range(1, T + 1):
+        times = generate.times(steps, T)
+        assert len(times) == steps
+        assert times[0] == T
+        assert times == sorted(set(times), reverse=True)
+        assert times[-1] >= 1
+        # each is the nearest to T √(k/steps), but for what the bend at the end allows
+        if 20 * steps <= T:
+            exact = [T * (k / steps) ** 0.5 for k in range(steps, 0, -1)]
+            assert np.abs(np.subtract(times, exact)).max() <= 0.03 * T
+    assert generate.times(T, T) == list(range(T, 0, -1))
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [(None, [0, 1, 2, 3, 0, 1, 2]), ([3, 1], [3, 1, 3, 1, 3, 1, 3]), ([2], [2] * 7)],

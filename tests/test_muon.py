@@ -21,7 +21,8 @@ def gradients(parameters: list[torch.Tensor], generator: torch.Generator) -> Non
 def test_singular_values_come_out_near_one(shape: tuple[int, int]) -> None:
     matrix = 1e-3 * torch.randn(shape, generator=seeded(0))
     u, values, v = torch.linalg.svd(matrix, full_matrices=False)
-    result = orthogonal(matrix)
+    # others of its size and of another one beside it
+    _, result, _ = orthogonal([2 * matrix.flip(0), matrix, matrix[:9]])
     inside = torch.einsum("ri,rc,ic->i", u, result, v)
     # the iteration's polynomial, five times, on the values over their norm
     exact = (values / values.square().sum().sqrt()).double()

@@ -1,5 +1,6 @@
 """Samplers against exact answers and against an independent implementation."""
 
+import functools
 import math
 
 import pytest
@@ -152,8 +153,21 @@ def test_steps_run_from_T_to_1_and_ddim_ends_at_0() -> None:
     assert [step.t for step in ancestral(ddpm, x_T)] == list(range(30, 0, -1))
     assert [step.t for step in ddim(ddpm, x_T, steps=3)] == [30, 20, 10]
     assert [step.t for step in ddim(ddpm, x_T, steps=30)] == list(range(30, 0, -1))
-    last = list(ddim(ddpm, x_T, steps=4))[-1]
-    assert_close(last.x_s, last.x0_hat)
+    for steps in (4, [30, 9, 2], (30,)):
+        last = list(ddim(ddpm, x_T, steps=steps))[-1]
+        assert_close(last.x_s, last.x0_hat)
+
+
+def test_ddim_walks_through_the_times_it_is_given() -> None:
+    ddpm, x_T = gaussian(SCHEDULES["cosine, T = 30"]), torch.randn(5, 1)
+    walk = functools.partial(ddim, ddpm, x_T, eta=0.5)
+    even = list(walk(steps=3, generator=seeded(1)))
+    given = list(walk(steps=(30, 20, 10), generator=seeded(1)))
+    assert torch.equal(even[-1].x_s, given[-1].x_s)
+    assert [step.t for step in walk(steps=[30, 29, 2])] == [30, 29, 2]
+    # one step: x̂_0 itself
+    one = sample(ddim(ddpm, x_T, steps=[30]))
+    assert_close(one, ddpm.predict_x0(x_T, 30, ddpm.predict_eps(x_T, 30)))
 
 
 def test_clipping_clamps_x0_hat_and_not_x_t() -> None:
