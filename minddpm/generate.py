@@ -12,7 +12,7 @@ from minddpm.device import Rng, default_device
 from minddpm.samplers import Step, ddim
 
 _KINDS = (".png", ".gif", ".npz")
-_STEPS = 10  # with more, more digits are misread (benchmarks/README.md)
+_STEPS = 9  # with more, more digits are misread (benchmarks/README.md)
 _BATCH = 500  # pictures at once
 _FRAMES = 50  # of a film, at most
 
@@ -40,7 +40,7 @@ def generate(
         w: guidance weight; 0 is none.
         sampler: "ddpm" draws fresh noise at every step, as Algorithm 2 does (over all
             steps it is Algorithm 2); "ddim" does not.
-        steps: how many; None is 10, or all if the model has fewer.
+        steps: how many; None is 9, or all if the model has fewer.
         seed: seed of all noise.
         device: where to compute; None is `default_device()`.
 

@@ -30,7 +30,7 @@ class Preset:
 
 
 _DEEP = {"n_feat": 48, "middle": 2}
-_MUON = TrainConfig(steps=6000, batch_size=32, optimiser="muon", lr=3e-3)
+_MUON = TrainConfig(steps=6000, batch_size=32, optimiser="muon", lr=6e-3)
 
 PRESETS = {
     "digits": Preset(
@@ -46,7 +46,7 @@ PRESETS = {
         {"n_feat": 64, "widths": (1, 2, 2)},
         400,
         "v",
-        replace(_MUON, steps=20_000, batch_size=64),
+        replace(_MUON, steps=20_000, batch_size=64, lr=3e-3),
     ),
 }
 
