@@ -52,9 +52,9 @@ class Muon(torch.optim.AdamW):
         if closure is not None:
             raise ValueError("closure must be None: compute the gradients before")
         for group in self.param_groups:
-            kernels = [p for p in group["params"] if p.grad is not None]
-            kernels = [p for p in kernels if is_matrix(p)]
-            turned = orthogonal([self._look_ahead(p) for p in kernels])
+            params = [p for p in group["params"] if p.grad is not None]
+            kernels = [p for p in params if is_matrix(p)]
+            turned = orthogonal([self._look_ahead(p, p.grad) for p in kernels])
             for p, step in zip(kernels, turned, strict=True):
                 rows, columns = step.shape
                 scale = 5 * max(1.0, rows / columns) ** 0.5
@@ -62,7 +62,7 @@ class Muon(torch.optim.AdamW):
                 p.grad = None  # which AdamW takes for "leave it alone"
         return super().step()
 
-    def _look_ahead(self, p: Tensor) -> Tensor:
+    def _look_ahead(self, p: Tensor, gradient: Tensor) -> Tensor:
         """Return a kernel's averaged gradient, a step ahead as Nesterov's, as a matrix.
 
         It is kept under AdamW's names for such things, `exp_avg` and `step`.
@@ -72,8 +72,8 @@ class Muon(torch.optim.AdamW):
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(p)
         state["step"] += 1
-        average = state["exp_avg"].lerp_(p.grad, 1 - self.momentum)
-        return p.grad.lerp(average, self.momentum).flatten(1)
+        average = state["exp_avg"].lerp_(gradient, 1 - self.momentum)
+        return gradient.lerp(average, self.momentum).flatten(1)
 
 
 def is_matrix(p: Tensor) -> bool:
@@ -107,7 +107,7 @@ def orthogonal(matrices: list[Tensor], iterations: int = 5) -> list[Tensor]:
     for size in sorted({len(x) for x in wide}):
         which = [k for k, x in enumerate(wide) if len(x) == size]
         square = torch.stack([wide[k] @ wide[k].T for k in which])
-        factors = []
+        factors: list[Tensor] = []
         for k in range(iterations):
             square = square if k == 0 else factors[-1] @ square @ factors[-1]
             factor = torch.baddbmm(square, square, square, beta=_B, alpha=_C)

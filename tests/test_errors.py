@@ -305,7 +305,7 @@ BAD_CALLS = {
     "ddim, times that begin below T": (
         lambda: ddim(DDPM_3, X, steps=[9, 5]),
         ValueError,
-        r"steps must be times that fall from T = 10 to 1 or more, got \[9, 5\]; 0, where",
+        r"steps must be times that fall from T = 10 to 1 or more, got \[9, 5\]; 0, wh",
     ),
     "ddim, times that rise": (
         lambda: ddim(DDPM_3, X, steps=(10, 5, 5)),
