@@ -5,7 +5,8 @@ Checks of *values* inside tensors are made on CPU tensors only: on an accelerato
 would wait for the device.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -174,3 +175,19 @@ def times(
                 "times count from 1, as in the paper"
             )
     return t.expand(n).to(device)
+
+
+def falling(name: str, value: Sequence[Any], T: int) -> list[int]:
+    """Return `value` as a list of times that fall from T to 1 or more.
+
+    Raises:
+        TypeError: if one of them is no int.
+        ValueError: if one is not in 1…T, the first is not T, or one does not fall.
+    """
+    times = [integer(f"each of {name}", t, 1, T) for t in value]
+    if times[:1] != [T] or any(s >= t for t, s in pairwise(times)):
+        raise ValueError(
+            f"{name} must be times that fall from T = {T} to 1 or more, got {value}; "
+            "0, where the walk ends, is not one of them"
+        )
+    return times

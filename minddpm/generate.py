@@ -139,8 +139,8 @@ def times(steps: int, T: int) -> list[int]:
     """Return the times to walk through: closer together near T, where steps are few.
 
     They are T (k/steps)^p with p = (1 + steps/T)/2, rounded: for few steps about
-    T √(k/steps), for T steps each time once. Samples come nearer to real pictures so than
-    by as many even steps (benchmarks/README.md).
+    T √(k/steps), for T steps each time once. Samples so come nearer to real pictures
+    than by as many even steps (benchmarks/README.md).
 
     Args:
         steps: how many, in 1…T.

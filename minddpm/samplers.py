@@ -6,7 +6,6 @@ A film strip, a progress bar and the final sample are the same loop:
 
 import collections
 import functools
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -118,13 +117,16 @@ def ddim(
         ValueError: if an argument is out of range.
     """
     _check(ddpm, x_T, c, w, clip_x0)
-    times = _times(steps, ddpm.n_T)
+    if not isinstance(steps, Sequence):
+        n = _validate.integer("steps", steps, 1, ddpm.n_T)
+        steps = [round(ddpm.n_T * k / n) for k in range(n, 0, -1)]
+    times = _validate.falling("steps", steps, ddpm.n_T)
     eta = _validate.real("eta", eta, 0.0, 1.0)
 
     @torch.no_grad()
     def walk() -> Iterator[Step]:
         x = x_T
-        for t, s in itertools.pairwise([*times, 0]):
+        for t, s in zip(times, [*times[1:], 0], strict=True):
             eps_hat = ddpm.predict_eps(x, t, c, w)
             x0_hat = ddpm.predict_x0(x, t, eps_hat)
             if clip_x0 is not None:
@@ -133,9 +135,8 @@ def ddim(
             noise_t, noise_s = ddpm.sqrtmab[t], ddpm.sqrtmab[s]
             if rederive_eps:
                 eps_hat = (x - signal_t * x0_hat) / noise_t
-            sigma_t = (
-                eta * (noise_s / noise_t) * (1 - (signal_t / signal_s) ** 2).sqrt()
-            )
+            between = (1 - (signal_t / signal_s) ** 2).sqrt()  # noise from s to t
+            sigma_t = eta * (noise_s / noise_t) * between
             # rounding can make this difference slightly negative
             towards_x_t = (noise_s**2 - sigma_t**2).clamp(min=0).sqrt()
             x = signal_s * x0_hat + towards_x_t * eps_hat
@@ -181,17 +182,3 @@ def _check(ddpm: DDPM, x_T: Tensor, c: Labels, w: float, clip_x0: float | None) 
         raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
     if clip_x0 is not None:
         _validate.real("clip_x0", clip_x0, 0.0, math.inf)
-
-
-def _times(steps: int | Sequence[int], T: int) -> list[int]:
-    """Return the times at which the steps start, from T down."""
-    if not isinstance(steps, Sequence):
-        n = _validate.integer("steps", steps, 1, T)
-        return [round(T * k / n) for k in range(n, 0, -1)]
-    times = [_validate.integer("each of steps", t, 1, T) for t in steps]
-    if times[:1] != [T] or any(s >= t for t, s in itertools.pairwise(times)):
-        raise ValueError(
-            f"steps must be times that fall from T = {T} to 1 or more, got {steps}; "
-            "0, where the walk ends, is not one of them"
-        )
-    return times
