@@ -98,7 +98,7 @@ def ddim(
         x_T: pure noise to start from, (B, *D) float.
         c: labels, (B,) int64, or None.
         steps: how many, in 1…T, with times spaced evenly from T down; or the times
-            themselves, from T down to 1 or more: [99, 9] walks 99 → 9 → 0.
+            themselves, from T down to 1 or more: [T, 9] walks T → 9 → 0.
         eta: η in [0, 1]; 0 is deterministic, 1 over all T steps is `ancestral` (with
             clip_x0 too, if rederive_eps).
         w: guidance weight; 0 is the plain conditional model [CFG eq. 6].
