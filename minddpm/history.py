@@ -33,6 +33,9 @@ class TrainConfig:
         weight_decay: AdamW's, at least 0.
         adam_betas: AdamW's two decay rates, in [0, 1).
         grad_clip: largest norm of the gradient, positive; a longer one is shortened.
+        time_power: times are drawn as T u^time_power, rounded up, u uniform on (0, 1]:
+            1 is Algorithm 1 and its uniform times; 0.5 draws t in proportion to 2t − 1,
+            as a sampler of few steps, which are late ones, needs it. Positive.
         ema_decay: in [0, 1); the averaged weights follow about the last
             1 / (1 − ema_decay) steps.
         max_seconds: stop after so many seconds if the steps are not done; the learning
@@ -59,6 +62,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     adam_betas: tuple[float, float] = (0.9, 0.99)
     grad_clip: float = 1.0
+    time_power: float = 1.0
     ema_decay: float = 0.995
     max_seconds: float | None = None
     seed: int = 0
@@ -72,7 +76,7 @@ class TrainConfig:
         _validate.integer("warmup", self.warmup, 0)
         _validate.integer("seed", self.seed, 0)
         _validate.real("weight_decay", self.weight_decay, 0.0, math.inf)
-        for name in ("lr", "grad_clip", "max_seconds"):
+        for name in ("lr", "grad_clip", "time_power", "max_seconds"):
             value = getattr(self, name)
             if value is None and name == "max_seconds":
                 continue

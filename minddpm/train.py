@@ -146,6 +146,7 @@ def train(
             # every process draws the whole batch, and works on its share of it
             index, queue = _next_batch(queue, len(x0), config.batch_size, generator)
             t, eps, mask = ddpm.draw(x0[index], generator)
+            t = _spread(t, ddpm.n_T, config.time_power, generator)
             index, t, eps, mask = index[share], t[share], eps[share], mask[share]
             optimiser.zero_grad()
             with torch.autocast(ddpm.device.type, torch.bfloat16, enabled=config.bf16):
@@ -234,6 +235,15 @@ def _next_batch(
         shuffled = torch.randperm(n, generator=generator, device=generator.device)
         queue = torch.cat([queue, shuffled])
     return queue[:batch_size], queue[batch_size:]
+
+
+def _spread(t: Tensor, T: int, power: float, generator: torch.Generator) -> Tensor:
+    """Return times spread as T u^power, from uniform ones; power 1 leaves them."""
+    if power == 1:
+        return t
+    below = torch.rand(t.shape, generator=generator, device=generator.device)
+    u = (t - below.to(t.device)) / T  # uniform on (0, 1], where t alone has gaps
+    return (T * u**power).ceil().long()
 
 
 def _rate(step: int, spent: float, config: TrainConfig) -> float:

@@ -417,6 +417,11 @@ BAD_CALLS = {
     ),
     "no steps": (lambda: TrainConfig(steps=0), ValueError, "steps must be at least 1"),
     "lr zero": (lambda: TrainConfig(lr=0), ValueError, "lr must be positive, got 0"),
+    "time_power zero": (
+        lambda: TrainConfig(time_power=0.0),
+        ValueError,
+        r"time_power must be positive, got 0\.0",
+    ),
     "lr a string": (
         lambda: TrainConfig(lr="fast"),
         TypeError,

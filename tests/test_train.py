@@ -164,6 +164,27 @@ def test_each_epoch_sees_every_sample_once() -> None:
     assert seen[:10] != seen[10:20]
 
 
+@pytest.mark.parametrize("power", [1.0, 0.5, 2.0])
+def test_times_are_drawn_as_a_power_says(power: float) -> None:
+    """t ≤ k just when T u^power ≤ k, so with probability (k/T)^(1/power)."""
+    seen: list[torch.Tensor] = []
+
+    class Spy(MLP):
+        def forward(self, x_t, c, t, context_mask):
+            seen.append(t)
+            return super().forward(x_t, c, t, context_mask)
+
+    T, steps, size = 5, 20, 1000
+    config = TrainConfig(steps=steps, batch_size=size, time_power=power)
+    train(DDPM(Spy(2, 8), schedule=Schedule.cosine(T)), data(), config, progress=False)
+    t = torch.cat(seen).mul(T).round().long()
+    edges = (torch.arange(T + 1, dtype=torch.float64) / T) ** (1 / power)
+    p, n = edges.diff(), steps * size
+    error = 5 * (p * (1 - p) / n).sqrt()
+    assert bool(((t.bincount(minlength=T + 1)[1:] / n - p).abs() < error).all())
+    assert int(t.min()) == 1 and int(t.max()) == T
+
+
 def test_the_learning_rate_warms_up_and_falls_to_zero(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
