@@ -43,7 +43,7 @@ class Plan:
 
 
 PLANS = (
-    Plan(1, 28, {"n_feat": 48, "middle": 2}, 6_000, 32),
+    Plan(1, 28, {"n_feat": 32, "widths": (1, 3), "middle": 2}, 6_000, 32),
     Plan(3, 64, {"n_feat": 128, "widths": (1, 2, 3, 4)}, 500_000, 256),
     Plan(3, 256, {"n_feat": 128, "widths": (1, 1, 2, 2, 4)}, 500_000, 64),
     Plan(4, 32, {"n_feat": 192, "widths": (1, 2, 3, 4), "patch": 1}, 500_000, 256),
@@ -93,7 +93,7 @@ def main() -> None:
         print(
             f"| {plan.channels}×{plan.side}×{plan.side} | {options} | {n / 1e6:.2f} M "
             f"| {flops / 1e9:.2f} | {kept / 1e6:.1f} | {plan.steps:,} × {plan.batch} "
-            f"| {memory / 1e9:.1f} | {shown} |",
+            f"| {memory / 1e9:.2g} | {shown} |",
             flush=True,
         )
     print(f"\nassumed: {SPEED / 1e12:g} TFLOP/s kept up; float32 memory on one GPU")

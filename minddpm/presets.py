@@ -29,8 +29,11 @@ class Preset:
     config: TrainConfig
 
 
-_DEEP = {"n_feat": 48, "middle": 2}
-_MUON = TrainConfig(steps=6000, batch_size=32, optimiser="muon", lr=6e-3)
+_DEEP = {"n_feat": 32, "widths": (1, 3), "middle": 2}
+# late times are those that `generate.times` walks through
+_MUON = TrainConfig(
+    steps=6000, batch_size=32, optimiser="muon", lr=6e-3, time_power=0.5
+)
 
 PRESETS = {
     "digits": Preset(
@@ -46,7 +49,7 @@ PRESETS = {
         {"n_feat": 64, "widths": (1, 2, 2)},
         400,
         "v",
-        replace(_MUON, steps=20_000, batch_size=64, lr=3e-3),
+        replace(_MUON, steps=20_000, batch_size=64, lr=3e-3, time_power=1.0),
     ),
 }
 

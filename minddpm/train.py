@@ -243,7 +243,7 @@ def _spread(t: Tensor, T: int, power: float, generator: torch.Generator) -> Tens
         return t
     below = torch.rand(t.shape, generator=generator, device=generator.device)
     u = (t - below.to(t.device)) / T  # uniform on (0, 1], where t alone has gaps
-    return (T * u**power).ceil().long()
+    return (T * u**power).ceil().long().clamp(min=1)  # u^power may underflow
 
 
 def _rate(step: int, spent: float, config: TrainConfig) -> float:
