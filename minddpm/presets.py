@@ -32,7 +32,7 @@ class Preset:
 _DEEP = {"n_feat": 32, "widths": (1, 3), "middle": 2}
 # late times are those that `generate.times` walks through
 _MUON = TrainConfig(
-    steps=6000, batch_size=32, optimiser="muon", lr=6e-3, time_power=0.5
+    steps=6000, batch_size=32, optimiser="muon", lr=4e-3, time_power=0.5
 )
 
 PRESETS = {
