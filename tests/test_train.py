@@ -182,7 +182,8 @@ def test_times_are_drawn_as_a_power_says(power: float) -> None:
     p, n = edges.diff(), steps * size
     error = 5 * (p * (1 - p) / n).sqrt()
     assert bool(((t.bincount(minlength=T + 1)[1:] / n - p).abs() < error).all())
-    assert int(t.min()) == 1 and int(t.max()) == T
+    assert int(t.min()) == 1
+    assert int(t.max()) == T
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(
