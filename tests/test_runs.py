@@ -99,7 +99,14 @@ def weights(ddpm: DDPM, history) -> list[torch.Tensor]:
 def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(
     tmp_path, monkeypatch, network: str, through_a_file: bool, how: str
 ) -> None:
-    config = TrainConfig(steps=16, batch_size=5, warmup=3, weight_decay=0.1)
+    config = TrainConfig(
+        steps=16,
+        batch_size=5,
+        optimiser="muon",
+        warmup=3,
+        weight_decay=0.1,
+        time_power=0.5,
+    )
     ddpm, samples = begun(network)
     expected = weights(ddpm, train(ddpm, samples, config, progress=False))
     ddpm, samples = begun(network)
