@@ -147,7 +147,7 @@ def _add_sample(
         "--guidance", type=float, default=0.0, metavar="W", help="0 is none (0)"
     )
     parser.add_argument(
-        "--steps", type=int, help="how many (9, or all if the model has fewer)"
+        "--steps", type=int, help="how many (11, or all if the model has fewer)"
     )
     parser.add_argument(
         "--sampler",
