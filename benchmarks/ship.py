@@ -1,10 +1,11 @@
-"""Put a trained model into the package, with the classifier that `evaluate` judges by.
+"""Put a trained model into the package, beside the classifier `evaluate` uses.
 
     minddpm train --data mnist --steps 45000 --out runs/mnist
     python benchmarks/ship.py runs/mnist
 
-The classifier is fitted anew, by the recipe of `metrics.fit_classifier`. Afterwards
-measure the result as minddpm/weights/README.md says, and bring its numbers up to date.
+Where there is no classifier, one is fitted by `metrics.fit_classifier`; one that is
+there stays, or distances before and after would not compare. Afterwards measure the
+result as minddpm/weights/README.md says, and bring its numbers up to date.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from minddpm import checkpoint, data, metrics
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the weights, and the classifier if there is none."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="the folder of a finished training")
     run = parser.parse_args().run
@@ -23,9 +24,10 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = checkpoint.find(run).read_bytes()
     checkpoint.replace(checkpoint.SHIPPED / f"{name}.safetensors", weights)
-    classifier = metrics.fit_classifier(data.load(name))
     path = folder / f"{name}.safetensors"
-    checkpoint.write(path, classifier.state_dict(), {"about": {"data": name}})
+    if not path.exists():
+        classifier = metrics.fit_classifier(data.load(name))
+        checkpoint.write(path, classifier.state_dict(), {"about": {"data": name}})
     for each in (checkpoint.SHIPPED / path.name, path):
         print(f"{each}: {each.stat().st_size:,} bytes")
 
