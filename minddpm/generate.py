@@ -13,7 +13,7 @@ from minddpm.samplers import Step, ddim
 
 _KINDS = (".png", ".gif", ".npz")
 _STEPS = 11  # with more, more digits are misread (benchmarks/README.md)
-_SHIFT = 5.0  # of times towards T
+_SHIFT = 5.0  # of times towards T (benchmarks/README.md)
 _BATCH = 500  # pictures at once
 _FRAMES = 50  # of a film, at most
 
@@ -142,7 +142,7 @@ def times(steps: int, T: int) -> list[int]:
     Even times u T are shifted to T s u / (1 + (s − 1) u), rounded, as Esser et al.
     (2024, section 5.3.2) shift those of rectified flows. s is 5, or T/steps if that is
     less: then no time comes twice, and for T steps s = 1 and each time comes once.
-    Samples so come nearer to real pictures than by as many even steps
+    With few steps, fewer digits are then misread than after as many even ones
     (benchmarks/README.md).
 
     Args:
@@ -164,4 +164,4 @@ def times(steps: int, T: int) -> list[int]:
     steps = _validate.integer("steps", steps, 1, T)
     shift = min(_SHIFT, T / steps)
     late = [shift * k / (steps + (shift - 1) * k) for k in range(steps, 0, -1)]
-    return [int(T * u + 0.5) for u in late]
+    return [round(T * u) for u in late]

@@ -79,7 +79,7 @@ def test_few_steps_of_either_sampler(weights) -> None:
 def test_few_steps_lie_closer_together_near_T() -> None:
     x_T = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     walk = list(generate.draw(model(T=100), x_T, torch.arange(4), steps=4))
-    assert [step.t for step in walk] == generate.times(4, 100) == [100, 94, 83, 63]
+    assert [step.t for step in walk] == generate.times(4, 100) == [100, 94, 83, 62]
 
 
 @pytest.mark.parametrize("T", [1, 2, 3, 10, 57, 400])
