@@ -13,7 +13,12 @@ import time
 
 import torch
 
-from minddpm import DDPM, Schedule, TrainConfig, UNet, ancestral, data, metrics, sample
+from minddpm import data, metrics
+from minddpm.ddpm import DDPM
+from minddpm.nets import UNet
+from minddpm.samplers import ancestral, sample
+from minddpm.schedule import Schedule
+from minddpm.train import TrainConfig
 from minddpm.train import default_device, train
 
 CONFIG = TrainConfig(steps=600, batch_size=96, lr=5e-3)

@@ -51,9 +51,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minddpm import DDPM, EMA, Schedule, data, generate, metrics, presets, sample
+from minddpm import data, metrics
+from minddpm.app import drawing, presets
+from minddpm.ddpm import DDPM
+from minddpm.samplers import sample
+from minddpm.schedule import Schedule
+from minddpm.train import EMA
 from minddpm.device import has_bf16
-from minddpm.evaluate import _accuracy, _classifier, _features
+from minddpm.app.evaluation import _accuracy, _classifier, _features
 from minddpm.train import train
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from minddpm import UNet
+from minddpm.nets import UNet
 
 SPEED = 50e12  # operations a second that one GPU keeps up, an assumption
 STATE = 16  # bytes a parameter: weight, gradient and AdamW's two moments

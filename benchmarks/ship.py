@@ -11,7 +11,8 @@ result as minddpm/weights/README.md says, and bring its numbers up to date.
 import argparse
 from pathlib import Path
 
-from minddpm import checkpoint, data, metrics
+from minddpm import data, metrics
+from minddpm.app import files
 
 
 def main() -> None:

@@ -6,13 +6,14 @@ The package that the notebooks of the course import. Layers, from the floor up:
 explorers) is in `minddpm.course`, which `import minddpm` does not load.
 """
 
-from minddpm.checkpoint import load, save
+from minddpm.app.files import load, save
 from minddpm.ddpm import DDPM
 from minddpm.nets import MLP, UNet
 from minddpm.oracle import ExactDenoiser, GaussianMixture, LossFloor, loss_floor
 from minddpm.samplers import Step, ancestral, ddim, sample
 from minddpm.schedule import Schedule, ddpm_schedules
-from minddpm.train import EMA, History, TrainConfig, default_device
+from minddpm.device import default_device
+from minddpm.train import EMA, History, TrainConfig
 
 __all__ = [
     "DDPM",

@@ -68,7 +68,7 @@ def _add_doctor(
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from minddpm.course.doctor import doctor
+    from minddpm.course.kit.diagnosis import doctor
 
     diagnosis = doctor()
     print(diagnosis)
@@ -103,7 +103,7 @@ def _add_train(
 
 
 def _train(args: argparse.Namespace) -> int:
-    from minddpm.runs import run
+    from minddpm.app.runs import run
 
     history = run(
         args.out,
@@ -181,7 +181,7 @@ def _labels(text: str) -> list[int]:
 
 
 def _sample(args: argparse.Namespace) -> int:
-    from minddpm.generate import generate
+    from minddpm.app.drawing import generate
 
     generate(
         args.weights,
@@ -215,7 +215,7 @@ def _add_evaluate(
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from minddpm.evaluate import evaluate
+    from minddpm.app.evaluation import evaluate
 
     print(evaluate(args.samples, args.data, args.device))
     return 0

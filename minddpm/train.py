@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from minddpm import _validate
 from minddpm.ddpm import DDPM
 from minddpm.device import default_device, over_processes, place
-from minddpm.history import (
+from minddpm.app.history import (
     EMA,
     History,
     TrainConfig,

@@ -1,0 +1,1 @@
+"""What `minddpm train | sample | evaluate` do: files, runs, presets, pictures."""

@@ -1,0 +1,382 @@
+"""Models and training states in files that rebuild themselves.
+
+A file is in the safetensors format: tensors, and in its header one JSON text that says
+what they are, with a checksum over both. Nothing in it is ever executed. Writing is
+atomic: the old file is whole until the new one is complete.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from minddpm import _validate
+from minddpm.ddpm import DDPM
+from minddpm.nets import MLP, UNet
+from minddpm.schedule import Schedule
+
+VERSION = 1
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+_NETWORKS = {"MLP": MLP, "UNet": UNet}
+_LONGEST = 100_000_000  # bytes of a header; the format allows no more
+_CURE = "take another copy, or an earlier checkpoint"
+
+
+def save(path: str | Path, ddpm: DDPM, **about: Any) -> None:
+    """Write a model to one file, from which `load` rebuilds it.
+
+    Args:
+        path: the file; its folder must exist.
+        ddpm: the model, around an `MLP` or a `UNet`.
+        **about: what else to keep in the header, as JSON: data set, command, ….
+
+    Raises:
+        TypeError: if the network is another one.
+        OSError: if the file cannot be written; one that was there is still whole.
+    """
+    write(path, pack(ddpm), {"model": describe(ddpm), "about": about})
+
+
+def load(name: str | Path, device: torch.device | str | None = None) -> DDPM:
+    """Rebuild a model from a file, or from the name of shipped weights.
+
+    Args:
+        name: the path of a file written by `save`, the folder of a training run, or a
+            name of weights that come with minddpm ("mnist").
+        device: where to put the model; None is the CPU.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, or none of ours.
+    """
+    path = find(name)
+    return unpack(path, *read(path), device)
+
+
+def find(name: str | Path) -> Path:
+    """Return the file that `load` means by a name.
+
+    Args:
+        name: a name of shipped weights, a file, or the folder of a training run.
+
+    Returns:
+        The path of an existing file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    path = Path(name)
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.safetensors"))}
+    if str(name) in shipped and not path.is_file():
+        return shipped[str(name)]
+    if path.is_dir():
+        path /= "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights at {path}; name a file, the folder of a training run, or one "
+            f"of those that come with minddpm: {', '.join(shipped) or 'none'}"
+        )
+    return path
+
+
+# --- what a model is made of ----------------------------------------------------------
+
+
+def describe(ddpm: DDPM) -> dict[str, Any]:
+    """Return all that makes a model, but for its tensors, as JSON.
+
+    Args:
+        ddpm: the model, around an `MLP` or a `UNet`.
+
+    Returns:
+        Network, its arguments, and the arguments of `DDPM`.
+
+    Raises:
+        TypeError: if the network is another one.
+    """
+    kind = type(_validate.instance("ddpm", ddpm, DDPM).nn_model).__name__
+    if type(ddpm.nn_model) is not _NETWORKS.get(kind):
+        raise TypeError(
+            f"nn_model must be one of {', '.join(_NETWORKS)} to be rebuilt from a "
+            f"file, got {kind}; keep its state_dict() beside the code that makes it"
+        )
+    return {
+        "network": kind,
+        "arguments": ddpm.nn_model.config,
+        "drop_prob": ddpm.drop_prob,
+        "prediction": ddpm.prediction,
+    }
+
+
+def pack(ddpm: DDPM) -> dict[str, Tensor]:
+    """Return the tensors of a model: the schedule's tables and the weights.
+
+    Args:
+        ddpm: the model.
+
+    Returns:
+        Tensors by name, `schedule.…` and `nn_model.…`.
+    """
+    tables = {f"schedule.{k}": v for k, v in ddpm.schedule.tables().items()}
+    weights = ddpm.nn_model.state_dict()
+    return tables | {f"nn_model.{k}": v for k, v in weights.items()}
+
+
+def unpack(
+    path: str | Path,
+    tensors: dict[str, Tensor],
+    header: dict[str, Any],
+    device: torch.device | str | None = None,
+) -> DDPM:
+    """Build the model that `describe` and `pack` took apart.
+
+    Args:
+        path: the file that the rest was read from, for the message of an error.
+        tensors: what `pack` returned; others are ignored.
+        header: what `describe` returned, under "model".
+        device: where to put the model; None is the CPU.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        ValueError: if the parts do not fit together.
+    """
+    # the first weights are drawn, only to be replaced
+    with fitting(path), torch.random.fork_rng(devices=[]):
+        model, weights = header["model"], part(tensors, "nn_model.")
+        make, arguments = _NETWORKS[model["network"]], model["arguments"]
+        with _no_larger_than(weights, arguments):
+            network = make(**arguments)
+        for name, value in network.state_dict().items():
+            if name in weights:
+                checked(weights, name, value)
+        network.load_state_dict(weights)
+        tables = part(tensors, "schedule.")
+        like = torch.empty(max(2, tables["betas"].numel()), device="meta")
+        for name in tables:
+            checked(tables, name, like)
+        ddpm = DDPM(
+            network,
+            drop_prob=model["drop_prob"],
+            schedule=Schedule(**tables),
+            prediction=model["prediction"],
+        )
+    return ddpm.to(device or "cpu").eval()
+
+
+@contextlib.contextmanager
+def _no_larger_than(weights: dict[str, Tensor], arguments: Any) -> Iterator[None]:
+    """Stop the making of a network that asks for over twice what a file holds.
+
+    (One that asks for a little more is told which weights are missing.) A layer's
+    weights are registered before they are filled, so that none of the memory they
+    would take is in use yet.
+    """
+    held = sum(weight.numel() for weight in weights.values())
+    room = left = 2 * held
+    says = ValueError(f"{arguments} ask for over twice the {held} weights in the file")
+
+    def count(module: nn.Module, name: str, weight: Tensor | None) -> None:
+        nonlocal left
+        left -= 0 if weight is None else weight.numel()
+        if left < 0:
+            raise says
+
+    for value in arguments.values():
+        if isinstance(value, int) and value > room:
+            raise says
+    with register_module_parameter_registration_hook(count):
+        yield
+
+
+@contextlib.contextmanager
+def fitting(path: str | Path) -> Iterator[None]:
+    """Say of parts that do not fit together which file they came from.
+
+    Args:
+        path: the file.
+
+    Yields:
+        Nothing; what is done with the parts goes inside.
+
+    Raises:
+        ValueError: if that fails.
+    """
+    try:
+        yield
+    except (
+        *(ArithmeticError, AttributeError, LookupError, MemoryError),
+        *(RuntimeError, TypeError, ValueError),
+    ) as error:
+        what = " ".join(str(error).split())
+        what = what if len(what) < 300 else f"{what[:300]}…"
+        raise ValueError(
+            f"{path} does not fit this version of minddpm: "
+            f"{type(error).__name__}: {what}"
+        ) from None
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it.
+
+    Args:
+        tensors: tensors by name.
+        prefix: such as "nn_model.".
+
+    Returns:
+        Those tensors, by the rest of their names.
+    """
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def checked(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    """Return a tensor by its name, once it is known to have a shape and a dtype.
+
+    Args:
+        tensors: tensors by name.
+        name: its name.
+        like: a tensor of that shape and dtype.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        KeyError: if there is none of that name.
+        ValueError: if it has another shape or dtype.
+    """
+    tensor = tensors[name]
+    if (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
+        raise ValueError(
+            f"{name} must be {tuple(like.shape)} {like.dtype}, got "
+            f"{tuple(tensor.shape)} {tensor.dtype}"
+        )
+    return tensor
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def write(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a header to a file, all or nothing.
+
+    Args:
+        path: the file; its folder must exist.
+        tensors: tensors by name.
+        header: what they are, as JSON.
+
+    Raises:
+        OSError: if the file cannot be written; one that was there is still whole.
+    """
+    from safetensors.torch import save as serialise
+
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    text = json.dumps({"version": VERSION, **header}, sort_keys=True)
+    metadata = {"minddpm": text, "sha256": _digest(tensors, text)}
+    replace(path, serialise(tensors, metadata))
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file that `write` made, and check that it is whole.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The tensors by name, on the CPU, and the header.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is damaged, none of ours, or of a newer version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as parse
+
+    not_ours = (
+        *(ArithmeticError, AttributeError, LookupError, MemoryError),
+        *(RecursionError, SafetensorError, TypeError, ValueError),
+    )
+    with open(path, "rb") as file:
+        room = os.fstat(file.fileno()).st_size
+        try:
+            # nothing is read but what the parts before it promise
+            size = int.from_bytes(file.read(8), "little")
+            if size > min(room, _LONGEST):
+                raise ValueError
+            entries = json.loads(file.read(size))
+            metadata = entries.pop("__metadata__")
+            text, digest = metadata["minddpm"], metadata["sha256"]
+            header = json.loads(text)
+            version = header["version"]
+            ends = [entry["data_offsets"][1] for entry in entries.values()]
+            if 8 + size + max(ends) != room:
+                raise ValueError
+            file.seek(0)
+            tensors = parse(file.read())
+            whole = _digest(tensors, text) == digest
+        except not_ours as error:
+            what = "is no file of minddpm's, or is damaged" if room else "is empty"
+            raise ValueError(
+                f"{path} {what} ({type(error).__name__}); {_CURE}"
+            ) from None
+    if not whole:
+        raise ValueError(f"{path} is damaged: its checksum does not fit; {_CURE}")
+    if version != VERSION:
+        raise ValueError(
+            f"{path} has version {version} of the format, and this minddpm "
+            f"reads version {VERSION}; install the minddpm that wrote it"
+        )
+    return tensors, header
+
+
+def replace(path: str | Path, content: bytes) -> None:
+    """Write a file so that at any moment the old or the new one is whole.
+
+    Args:
+        path: the file; its folder must exist.
+        content: all of it.
+
+    Raises:
+        OSError: if that is not possible; a file that was there is as it was.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it takes the name
+        os.replace(unfinished, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise type(error)(
+            error.errno,
+            f"{error.strerror}; {path.name} is "
+            + ("still the one from before" if path.exists() else "not written"),
+            str(path),
+        ) from None
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    """Return a checksum of the header's text and of all tensors."""
+    checksum = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        checksum.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        checksum.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return checksum.hexdigest()

@@ -1,0 +1,327 @@
+"""A training run in a folder, which can be killed at any moment and resumed.
+
+The folder holds, all written while the run goes on:
+
+    model.safetensors   the averaged weights: what `minddpm.load(folder)` reads
+    state.safetensors   all that `--resume` needs
+    log.jsonl           one line of measurements every 50 steps
+    samples.png         a grid, a column a class
+    lock                held while a training is running here
+"""
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from minddpm import _validate, data
+from minddpm.app import files, pictures
+from minddpm.ddpm import DDPM
+from minddpm.device import default_device, has_bf16, place
+from minddpm.app.drawing import draw
+from minddpm.app.history import (
+    History,
+    TrainConfig,
+    begin,
+    load_checkpoint,
+    save_checkpoint,
+)
+from minddpm.app.presets import PRESETS, model
+from minddpm.samplers import sample
+from minddpm.train import train
+
+_LOG_EVERY = 50  # steps
+_MOST_STEPS = 1_000_000  # where the time is the limit
+
+
+def run(
+    folder: str | Path,
+    name: str,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    resume: bool = False,
+    compiled: bool = False,
+    save_every: float = 30.0,
+    progress: bool = True,
+) -> History:
+    """Train a preset on a data set, in a folder of its own.
+
+    Args:
+        folder: where to keep everything; made if need be.
+        name: the data set, a key of `PRESETS`.
+        minutes: stop after so many; None is the preset's limit, if steps is None too.
+        steps: stop after so many; None is the preset's number.
+        batch: samples a step, over all processes; None is the preset's number.
+        seed: seed of the first weights and of the training, if it is a new one.
+        device: where to train; None is `default_device()`.
+        resume: go on with the training in the folder, to its own end.
+        compiled: make the network's kernels with torch.compile.
+        save_every: seconds from one checkpoint to the next.
+        progress: show a progress bar.
+
+    Returns:
+        The history.
+
+    Raises:
+        ValueError: if an argument is wrong, or the folder's state is damaged.
+        FileExistsError: if the folder holds a training and resume is False.
+        FileNotFoundError: if it holds none and resume is True.
+        RuntimeError: if another training is at work in the folder.
+        OSError: if a file cannot be written; earlier ones are still whole.
+    """
+    preset = PRESETS[_validate.choice("data", name, PRESETS)]
+    if resume and (minutes, steps, batch) != (None, None, None):
+        raise ValueError(
+            "minutes, steps and batch must be left out to resume: a training goes on "
+            f"with its own settings; got {minutes}, {steps} and {batch}"
+        )
+    _validate.real("save_every", save_every, 0.0, math.inf)
+    folder = Path(folder)
+    with _processes(device) as where, _locked(folder), _terminable():
+        state = folder / "state.safetensors"
+        _require(state, resume, name)
+        images, labels = data.load(name)
+        if resume:
+            ddpm, history = load_checkpoint(state, where)
+            _cut_log(folder / "log.jsonl", len(history.losses))
+        else:
+            config = _config(preset.config, minutes, steps, batch)
+            config = replace(config, seed=seed, bf16=has_bf16(where), compile=compiled)
+            ddpm = model(preset, images, labels, seed, where)
+            history = begin(ddpm, config, None)
+        keeper = _Keeper(folder, ddpm, name, images.shape[1:], save_every)
+        keeper.logged = len(history.losses), history.seconds
+        if not resume:
+            keeper.save_state(history)
+        with _going_on():
+            history = train(
+                ddpm,
+                (images, labels),
+                progress=progress,
+                callback=keeper.after_step,
+                resume=history,
+            )
+            keeper.save_state(history)
+            keeper.save_model(history)
+        return history
+
+
+def _require(state: Path, resume: bool, name: str) -> None:
+    """Raise unless there is a state to resume, or none in the way of a new run."""
+    if state.exists() and not resume:
+        raise FileExistsError(
+            f"{state.parent} holds a training already: go on with it by --resume, or "
+            "name another folder"
+        )
+    if resume and not state.exists():
+        raise FileNotFoundError(
+            f"{state.parent} holds no training to resume; leave out --resume to begin"
+        )
+    if resume:
+        before = files.read(state)[1].get("about", {}).get("data", name)
+        if before != name:
+            raise ValueError(
+                f"data must be {before} to resume the training in {state.parent}, got "
+                f"{name!r}"
+            )
+    if place()[1] > 1:  # all have looked before one of them writes
+        dist.barrier()
+
+
+def _config(
+    config: TrainConfig, minutes: float | None, steps: int | None, batch: int | None
+) -> TrainConfig:
+    """Return the preset's settings with what was asked for in their place."""
+    if minutes is not None or steps is not None:
+        config = replace(
+            config,
+            steps=_MOST_STEPS if steps is None else steps,
+            max_seconds=None if minutes is None else 60 * minutes,
+        )
+    return config if batch is None else replace(config, batch_size=batch)
+
+
+class _Keeper:
+    """Writes the files of a run while it goes on; one process of several does it."""
+
+    def __init__(
+        self, folder: Path, ddpm: DDPM, name: str, shape: torch.Size, every: float
+    ) -> None:
+        self.folder, self.ddpm, self.every = folder, ddpm, every
+        self.name, self.shape = name, list(shape)
+        self.writes = place()[0] == 0
+        self.saved = time.monotonic()
+        self.logged = (0, 0.0)  # step and seconds
+
+    def after_step(self, history: History) -> None:
+        """Log every 50 steps, save every so many seconds."""
+        if self.writes and len(history.losses) % _LOG_EVERY == 0:
+            self.log(history)
+        if time.monotonic() - self.saved > self.every:
+            self.save_state(history)
+            self.save_model(history)
+
+    def log(self, history: History) -> None:
+        """Append a line of measurements."""
+        now = (len(history.losses), history.seconds)
+        steps, seconds = now[0] - self.logged[0], now[1] - self.logged[1]
+        self.logged = now
+        line = {
+            "step": now[0],
+            "seconds": round(now[1], 3),
+            "loss": float(history.losses[-_LOG_EVERY:].mean()),
+            "images_per_second": round(steps * history.config.batch_size / seconds, 1),
+            "lr": history.optimiser.param_groups[0]["lr"],
+        }
+        path = self.folder / "log.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:  # a full disk does not say where
+            raise type(error)(error.errno, error.strerror, str(path)) from None
+
+    def save_state(self, history: History) -> None:
+        """Write what a later process needs to go on."""
+        if self.writes:
+            save_checkpoint(
+                self.folder / "state.safetensors", self.ddpm, history, data=self.name
+            )
+
+    def save_model(self, history: History) -> None:
+        """Write the averaged weights, and a picture of what they make."""
+        if not self.writes:
+            return
+        raw = not history.ema.swapped
+        if raw:
+            history.ema.swap()
+        files.save(
+            self.folder / "model.safetensors",
+            self.ddpm,
+            data=self.name,
+            shape=self.shape,
+            steps=len(history.losses),
+            seconds=round(history.seconds, 1),
+        )
+        picture = pictures.png(pictures.grid(self._samples()))
+        files.replace(self.folder / "samples.png", picture)
+        if raw:
+            history.ema.swap()
+        self.saved = time.monotonic()
+
+    def _samples(self) -> Tensor:
+        """Return a row of each class, from the same noise every time."""
+        draws, where = torch.Generator().manual_seed(0), self.ddpm.device
+        n = self.ddpm.n_classes
+        x_T = torch.randn([4 * n, *self.shape], generator=draws).to(where)
+        c = torch.arange(n, device=where).repeat(4)
+        steps = min(20, self.ddpm.n_T)
+        return sample(draw(self.ddpm, x_T, c, steps=steps, w=1.0, generator=draws))
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Drop the lines that were written after the state that is resumed."""
+    if not path.exists():
+        return
+    lines = path.read_text("utf-8").splitlines()
+    kept = [line for line in lines if _step_of(line) <= step]
+    files.replace(path, "".join(f"{line}\n" for line in kept).encode())
+
+
+def _step_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except ValueError:  # cut off by a kill
+        return float("inf")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder; the lock dies with its process."""
+    from filelock import FileLock, Timeout
+
+    if place()[0]:
+        yield
+        return
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise RuntimeError(
+            f"another training is at work in {folder}: wait for its end, or name "
+            "another folder"
+        ) from None
+    except OSError as error:
+        says = f"{error.strerror}; name a folder that can be written to"
+        raise type(error)(error.errno, says, str(folder)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a polite kill end the run as Ctrl-C does: with everything saved."""
+
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Say of a training that breaks off how to go on with it."""
+    rank, world = place()
+    try:
+        yield
+    except OSError as error:  # of a disk: full, gone, or not ours to write on
+        says = f"{error.strerror}; once that is mended, --resume goes on"
+        raise type(error)(error.errno, says, error.filename) from None
+    except RuntimeError as error:
+        if world == 1:
+            raise
+        raise RuntimeError(
+            f"process {rank + 1} of {world} cannot go on, perhaps because another one "
+            f"ended; start all of them again with --resume ({error})"
+        ) from None
+
+
+@contextmanager
+def _processes(device: torch.device | str | None) -> Iterator[torch.device]:
+    """Join the other processes where torchrun started us; yield the device to use."""
+    where = default_device() if device is None else torch.device(device)
+    if "LOCAL_RANK" not in os.environ or dist.is_initialized():
+        yield where
+        return
+    gpu = where.type == "cuda"
+    if gpu:
+        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(where)
+    # a process that waits longer than this for another one gives up
+    dist.init_process_group("nccl" if gpu else "gloo", timeout=timedelta(seconds=60))
+    try:
+        yield where
+        dist.barrier()  # or the first to leave would cut off the others
+    finally:
+        dist.destroy_process_group()

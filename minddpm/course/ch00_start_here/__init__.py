@@ -1,0 +1,1 @@
+"""What belongs to notebook 00, and to no other."""

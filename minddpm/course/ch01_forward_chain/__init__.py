@@ -1,0 +1,1 @@
+"""What belongs to notebook 01, and to no other."""

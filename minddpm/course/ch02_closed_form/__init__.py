@@ -1,0 +1,1 @@
+"""What belongs to notebook 02, and to no other."""

@@ -1,0 +1,1 @@
+"""What belongs to notebook 03, and to no other."""

@@ -1,0 +1,1 @@
+"""What belongs to notebook 04, and to no other."""

@@ -1,0 +1,1 @@
+"""What belongs to notebook 06, and to no other."""

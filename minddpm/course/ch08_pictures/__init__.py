@@ -1,0 +1,1 @@
+"""What belongs to notebook 08, and to no other."""

@@ -1,0 +1,1 @@
+"""What belongs to notebook 09, and to no other."""

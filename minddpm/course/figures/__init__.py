@@ -1,1 +1,0 @@
-"""Figures that belong to one notebook alone: `f01`, `f02`, …, as in `plots`."""

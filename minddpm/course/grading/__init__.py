@@ -1,0 +1,1 @@
+"""`minddpm grade`: judge the answers in handed-in notebooks."""

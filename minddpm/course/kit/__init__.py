@@ -1,0 +1,1 @@
+"""What the chapters share: exercises, panels, canvas, plots, and the doctor."""

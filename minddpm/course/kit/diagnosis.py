@@ -1,0 +1,296 @@
+"""`doctor()`: does this machine have what the course needs, and if not, what to do."""
+
+import html
+import importlib
+import math
+import os
+import re
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+# what the course imports, by the name of its distribution; JupyterLab is only started
+_PACKAGES = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "matplotlib": "matplotlib",
+    "ipywidgets": "ipywidgets",
+    "jupyterlab": None,
+    "scikit-learn": "sklearn",
+    "tqdm": "tqdm",
+    "safetensors": "safetensors",
+}
+
+
+class Finding(NamedTuple):
+    """One line of a diagnosis.
+
+    Attributes:
+        name: what was looked at.
+        ok: whether it is as it should be.
+        found: what is there.
+        cure: what to do, in one line; empty where nothing is.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """What `doctor` found; shows itself as text, and as HTML in a notebook.
+
+    Attributes:
+        findings: one for each thing that was looked at.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it should be."""
+        return all(finding.ok for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """The findings in one sentence."""
+        if self.ok:
+            return "✓ This machine is ready for the course."
+        wrong = [finding.name for finding in self.findings if not finding.ok]
+        return f"✗ {len(wrong)} to mend: {', '.join(wrong)}."
+
+    def __str__(self) -> str:
+        lines = []
+        for name, ok, found, cure in self.findings:
+            lines.append(f"{'✓' if ok else '✗'} {name:<14}{found}")
+            if cure:
+                lines.append(f"  {'':<14}→ {cure}")
+        return "\n".join([*lines, self.verdict])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name, ok, found, cure in self.findings:
+            # a colour only where it brings its own background: any theme may be around
+            badge = f"background: {'#1a7f45' if ok else '#b3261e'}; color: white"
+            cells = [
+                f'<span style="{badge}; padding: 0 5px">{"✓" if ok else "✗"}</span>',
+                f"<b>{html.escape(name)}</b>",
+                html.escape(found)
+                + (f"<br>→ <code>{html.escape(cure)}</code>" if cure else ""),
+            ]
+            left = '<td style="text-align: left">'
+            rows.append(f"<tr>{''.join(f'{left}{cell}</td>' for cell in cells)}</tr>")
+        return f"<table>{''.join(rows)}</table><b>{html.escape(self.verdict)}</b>"
+
+
+class _Ill(Exception):
+    """Something is not as it should be; holds what was found, and the cure."""
+
+    def __init__(self, found: str, cure: str) -> None:
+        super().__init__(found, cure)
+
+
+def doctor() -> Diagnosis:
+    """Look at Python, packages, device, widgets and data, and train for one step.
+
+    It never raises: what fails becomes a finding with its cure. It needs no network.
+
+    Returns:
+        The diagnosis; `.ok` says whether everything is as it should be.
+    """
+    found = [_look("Python", _python), _look("minddpm", _minddpm)]
+    found += [_look(name, partial(_package, name)) for name in _PACKAGES]
+    found += [
+        _look("device", _device, "set MINDDPM_DEVICE=cpu to work without a GPU"),
+        _look("threads", _threads),
+        _look("widgets", _widgets),
+        _look("data root", _data_root, "set MINDDPM_DATA to a folder of yours"),
+        _look("digits", _digits, 'python -m pip install "scikit-learn"'),
+        _look("training", _training, "set MINDDPM_DEVICE=cpu and try again"),
+    ]
+    return Diagnosis(tuple(found))
+
+
+def _look(
+    name: str, look: Callable[[], str], cure: str = "see the README, section Start"
+) -> Finding:
+    """Make a finding of what `look` returns or raises."""
+    try:
+        return Finding(name, True, look())
+    except _Ill as ill:
+        return Finding(name, False, *ill.args)
+    except (Exception, SystemExit) as error:
+        return Finding(name, False, _short(error), cure)
+
+
+def _short(error: BaseException) -> str:
+    """Put an error into one line."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" …")
+
+
+def _python() -> str:
+    found = ".".join(map(str, sys.version_info[:3]))
+    try:
+        least = metadata.metadata("minddpm")["Requires-Python"].removeprefix(">=")
+    except (metadata.PackageNotFoundError, AttributeError):
+        return found
+    if _numbers(found) < _numbers(least):
+        raise _Ill(f"{found}, too old", f"install Python {least} or newer")
+    return found
+
+
+def _minddpm() -> str:
+    where = _place(Path(__file__).resolve().parents[1])
+    try:
+        return f"{metadata.version('minddpm')}, in {where}"
+    except metadata.PackageNotFoundError:
+        return f"not installed, used from {where}"
+
+
+def _package(name: str) -> str:
+    """Return the version of a package if it is new enough and can be imported."""
+    least = _bounds().get(name)
+    install = f'python -m pip install "{name}{f">={least}" if least else ""}"'
+    try:
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        if name == "jupyterlab" and _in_colab():
+            return "missing, and not needed in Colab"
+        raise _Ill("missing", install) from None
+    if least and _numbers(found) < _numbers(least):
+        raise _Ill(f"{found}, older than {least}", install)
+    if module := _PACKAGES[name]:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # such as a torchvision made for another torch
+            cure = f"python -m pip install --force-reinstall {name}"
+            if name == "torchvision":
+                cure += " torch"
+            raise _Ill(f"{found} fails: {_short(error)}", cure) from None
+    return found
+
+
+def _bounds() -> dict[str, str]:
+    """Return the least version that minddpm asks for, by package."""
+    try:
+        lines = metadata.requires("minddpm") or []
+    except metadata.PackageNotFoundError:
+        return {}
+    parsed = (re.match(r"([\w.-]+)\s*>=\s*([\d.]+)[^;]*$", line) for line in lines)
+    return {match[1].lower(): match[2] for match in parsed if match}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers that a version starts with: (2, 11, 0) for 2.11.0+cpu."""
+    start = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, start[0].split("."))) if start else ()
+
+
+def _device() -> str:
+    from minddpm.device import default_device
+
+    device = default_device()
+    if device.type != "cuda":
+        return str(device)
+    import torch
+
+    return f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+def _threads() -> str:
+    import torch
+
+    return f"{torch.get_num_threads()} used by PyTorch, {os.cpu_count()} in the machine"
+
+
+def _in_colab() -> bool:
+    return "google.colab" in sys.modules
+
+
+def _widgets() -> str:
+    """Say what will draw the widgets, as far as Python can know."""
+    try:
+        version = metadata.version("ipywidgets")
+    except metadata.PackageNotFoundError:
+        raise _Ill("ipywidgets is missing", _cure_widgets()) from None
+    series = f"ipywidgets {version.partition('.')[0]}"
+    if _in_colab():
+        if _numbers(version) >= (8,):
+            raise _Ill(f"Colab cannot draw {series}", _cure_widgets())
+        return f"{series} in Colab"
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if getattr(shell, "kernel", None) is None:
+        return f"{series}, but no notebook here to show them"
+    return f"{series} in Jupyter"
+
+
+def _cure_widgets() -> str:
+    wanted = "ipywidgets==7.7.1" if _in_colab() else "ipywidgets>=7.7.1"
+    return f'%pip install "{wanted}", then restart the kernel'
+
+
+def _place(path: Path) -> str:
+    """Write a path from here, or from the user's home: no name of a machine in it."""
+    for start, sign in ((Path.cwd(), "."), (Path.home(), "~")):
+        if path.is_relative_to(start):
+            return str(Path(sign) / path.relative_to(start))
+    return os.path.relpath(path)
+
+
+def _data_root() -> str:
+    from minddpm import data
+
+    root = data.data_root()
+    if root.is_dir():
+        return _place(root)
+    parent = next(folder for folder in root.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        cure = "set MINDDPM_DATA to a folder that you may write to"
+        raise _Ill(f"{_place(root)} cannot be made", cure)
+    return f"{_place(root)} (made when something is downloaded)"
+
+
+def _digits() -> str:
+    from minddpm import data
+
+    images, _ = data.load("digits")
+    shape = "×".join(map(str, images.shape[1:]))
+    return f"{len(images):,} pictures of {shape}"
+
+
+def _training() -> str:
+    """Take one step of training on the chosen device."""
+    import torch
+
+    from minddpm.ddpm import DDPM
+    from minddpm.device import default_device
+    from minddpm.nets import MLP
+
+    start = time.perf_counter()
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
+        model = DDPM(MLP(dim=2), n_T=10, device=default_device())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    before = torch.cat([p.detach().flatten() for p in model.parameters()])
+    generator = torch.Generator().manual_seed(0)
+    x0 = torch.randn(64, 2, generator=generator).to(model.device)
+    loss = model(x0, generator=generator)
+    loss.backward()
+    optimizer.step()
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    value = loss.item()
+    if not math.isfinite(value) or torch.equal(before, after):
+        cure = "set MINDDPM_DEVICE=cpu and try again"
+        raise _Ill(f"a step with loss {value} left the weights as they were", cure)
+    return f"one step, {time.perf_counter() - start:.2f} s"

@@ -1,0 +1,656 @@
+"""Files: what is written comes back bit by bit, what is damaged is refused."""
+
+import errno
+import json
+import os
+import pickle
+import random
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save as serialise
+
+import minddpm
+from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, ancestral, checkpoint
+from minddpm.app.history import begin
+from minddpm.train import load_checkpoint, save_checkpoint, train
+
+NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
+    "MLP": lambda: MLP(2, 8, 3, n_layers=2, null_label="zero"),
+    "MLP without labels": lambda: MLP(3, 8),
+    "UNet": lambda: UNet(1, 8, 3),
+    "UNet in colour": lambda: UNet(3, 4, 0, patch=1, widths=(1, 2, 2)),
+}
+SCHEDULES = {
+    "linear": Schedule.linear(20, 1e-3, 0.3),
+    "cosine": Schedule.cosine(7),
+    "sigmoid": Schedule.sigmoid(9),
+    "own": Schedule.from_betas([0.1, 0.7, 0.2]),
+}
+
+
+def shape(ddpm: DDPM) -> tuple[int, ...]:
+    net = ddpm.nn_model
+    return (net.dim,) if isinstance(net, MLP) else (net.in_channels, 8, 8)
+
+
+def randomised(net: torch.nn.Module) -> torch.nn.Module:
+    """Give every weight a value; some are made as zeros."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(0, 0.1, generator=generator)
+    return net
+
+
+def small() -> DDPM:
+    return DDPM(randomised(MLP(2, 4, 3, n_layers=1)), schedule=SCHEDULES["own"])
+
+
+def assert_equal(one: DDPM, other: DDPM) -> None:
+    """The same model: weights, tables, settings, and samples, to the last bit."""
+    states = one.state_dict(), other.state_dict()
+    assert states[0].keys() == states[1].keys()
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+        assert tensor.dtype == states[1][name].dtype
+        assert tensor.stride() == states[1][name].stride(), name
+    for name, table in one.schedule.tables().items():
+        assert torch.equal(table, getattr(other.schedule, name)), name
+    assert type(one.nn_model) is type(other.nn_model)
+    for name in ("drop_prob", "prediction", "n_T", "n_classes"):
+        assert getattr(one, name) == getattr(other, name)
+    samples = []
+    for ddpm in (one, other):
+        draws = torch.Generator().manual_seed(3)
+        x_T = torch.randn(4, *shape(ddpm), generator=draws)
+        c = torch.arange(4) % ddpm.n_classes if ddpm.n_classes else None
+        walk = ancestral(ddpm.eval(), x_T, c, generator=draws)
+        samples.append(minddpm.sample(walk))
+    assert torch.equal(*samples)
+
+
+# --- models ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
+def test_a_model_comes_back_bit_by_bit(tmp_path, network, prediction: str) -> None:
+    for name, schedule in SCHEDULES.items():
+        ddpm = DDPM(
+            randomised(network()),
+            drop_prob=0.3,
+            schedule=schedule,
+            prediction=prediction,
+        )
+        minddpm.save(tmp_path / name, ddpm)
+        before = torch.get_rng_state()
+        loaded = minddpm.load(tmp_path / name)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert not loaded.training
+        assert_equal(ddpm, loaded)
+
+
+def test_what_is_said_about_a_model_is_kept(tmp_path) -> None:
+    minddpm.save(tmp_path / "a", small(), data="digits", shape=[1, 8, 8])
+    _, header = checkpoint.read(tmp_path / "a")
+    assert header["about"] == {"data": "digits", "shape": [1, 8, 8]}
+    assert header["version"] == checkpoint.VERSION
+
+
+def test_a_model_is_found_by_file_folder_and_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "shipped")
+    ddpm = small()
+    for folder in ("run", "shipped"):
+        (tmp_path / folder).mkdir()
+    minddpm.save("run/model.safetensors", ddpm)
+    minddpm.save("shipped/toy.safetensors", ddpm)
+    for name in ("run/model.safetensors", Path("run/model.safetensors"), "run", "toy"):
+        assert_equal(ddpm, minddpm.load(name))
+    # a name is a name even where a folder is called so; a file comes first
+    (tmp_path / "toy").mkdir()
+    assert_equal(ddpm, minddpm.load("toy"))
+    (tmp_path / "toy").rmdir()
+    shutil.copy("run/model.safetensors", "toy")
+    assert checkpoint.find("toy") == Path("toy")
+    for name in ("nothing", "run/nothing", "shipped"):
+        with pytest.raises(FileNotFoundError, match=f"no weights at {name}.* toy$"):
+            minddpm.load(name)
+
+
+def test_a_network_of_ones_own_is_refused_with_the_cure(tmp_path) -> None:
+    class Own(torch.nn.Module):
+        pass
+
+    class MLP(minddpm.MLP):
+        """One of ours by name, but what it computes is not in the file."""
+
+    for net in (Own(), MLP()):
+        with pytest.raises(
+            TypeError, match=r"nn_model must be one of MLP, UNet .*keep its state_dict"
+        ):
+            minddpm.save(tmp_path / "a", DDPM(net))
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- damage ---------------------------------------------------------------------------
+
+
+class Trap:
+    """What pickle would run on loading."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.marker}'",)
+
+
+def signed(tensors: dict[str, torch.Tensor], text: str) -> bytes:
+    """A file with any header, and a checksum that fits it."""
+    digest = checkpoint._digest(tensors, text)
+    return serialise(tensors, {"minddpm": text, "sha256": digest})
+
+
+def headed(header: bytes, rest: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header)) + header + rest
+
+
+def damaged(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
+    """100 files that are none: flipped bits, cut ends, forgeries and traps."""
+    minddpm.save(tmp_path / "whole", small(), data="digits")
+    whole = (tmp_path / "whole").read_bytes()
+    tensors, header = checkpoint.read(tmp_path / "whole")
+    start = 8 + int.from_bytes(whole[:8], "little")  # of the weights
+    digest = whole.index(header_digest := b'"sha256":"') + len(header_digest)
+    rng = random.Random(0)
+
+    def flipped(low: int, high: int) -> bytes:
+        content, at = bytearray(whole), rng.randrange(low, high)
+        content[at] ^= 1 << rng.randrange(8)
+        return bytes(content)
+
+    for place, low, high, n in (
+        ("the size", 0, 8, 6),
+        ("the header", 8, start, 24),
+        ("the checksum", digest, digest + 64, 5),
+        ("the weights", start, len(whole), 15),
+    ):
+        for k in range(n):
+            yield f"bit {k} of {place}", flipped(low, high)
+    for k in range(10):
+        yield f"cut {k}", whole[: rng.randrange(1, len(whole))]
+    yield "cut by a byte", whole[:-1]
+    yield "the header alone", whole[:start]
+    yield "empty", b""
+    yield "a byte more", whole + b"\0"
+    yield "twice", 2 * whole
+    yield "two files in one", whole[: start + 40] + whole[start:-40]
+    yield "zeros in place of the weights", whole[:start] + bytes(len(whole) - start)
+    yield "zeros", bytes(1000)
+    yield "noise", rng.randbytes(2000)
+    yield "text", b"These are the weights that you were looking for.\n"
+    yield "a PNG", b"\x89PNG\r\n\x1a\n" + whole[8:]
+    yield "a pickle", pickle.dumps(Trap(tmp_path / "marker"))
+    torch.save({"weights": Trap(tmp_path / "marker")}, tmp_path / "torch")
+    yield "a file of torch.save", (tmp_path / "torch").read_bytes()
+    yield "a pickle in a header", headed(pickle.dumps(Trap(tmp_path / "marker")))
+    trap = pickle.dumps(Trap(tmp_path / "marker"), 0).decode()
+    yield "a pickle in our header", signed(tensors, trap)
+    yield "foreign", serialise(tensors)
+    yield "foreign, told", serialise(tensors, {"format": "pt"})
+    yield "foreign, no checksum", serialise(tensors, {"minddpm": "{}"})
+    yield "no tensors", serialise({}, {"minddpm": "{}", "sha256": "0"})
+    for size in (2**63, 2**64 - 1, len(whole), 10**8, 0):
+        yield f"size {size}", struct.pack("<Q", size) + whole[8:]
+    deep = "[" * 100_000 + "]" * 100_000
+    yield "deep", headed(deep.encode())
+    yield "deep in a key", headed(b'{"__metadata__":' + deep.encode() + b"}")
+    yield "deep in ours", signed(tensors, deep)
+    yield "deep in ours and open", signed(tensors, '{"a":' * 100_000)
+    yield "a number of 100 000 digits", signed(tensors, "9" * 100_000)
+    yield (
+        "half a letter",
+        headed(
+            b'{"__metadata__":{"minddpm":"{\\"version\\":1,\\"a\\":\\"\\ud800\\"}",'
+            b'"sha256":"0"},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+            b"0",
+        ),
+    )
+    for text in ("null", "[]", "7", '"text"', "{}", "NaN"):
+        yield f"{text} in place of ours", signed(tensors, text)
+        yield f"{text} in place of all", headed(text.encode())
+    for version in (0, 2, "1", None):
+        text = json.dumps(header | {"version": version})
+        yield f"version {version!r}", signed(tensors, text)
+
+    def model(**changes: object) -> bytes:
+        altered = header | {"model": header["model"] | changes}
+        return signed(tensors, json.dumps(altered))
+
+    arguments = header["model"]["arguments"]
+    yield "another network", model(network="system")
+    yield "no network's name", model(network=["MLP"])
+    yield "another prediction", model(prediction="y")
+    yield "other arguments", model(arguments=arguments | {"shell": "ls"})
+    yield "no arguments", model(arguments=None)
+    yield "another width", model(arguments=arguments | {"n_feat": 6})
+    yield "a width beyond memory", model(arguments=arguments | {"n_feat": 2**40})
+    yield "a width beyond numbers", model(arguments=arguments | {"n_feat": 2**80})
+    for name, value in (
+        *(("n_feat", float("nan")), ("dim", float("inf")), ("n_layers", 1.0)),
+        *(("n_classes", -1), ("dim", None), ("n_layers", [1]), ("n_feat", True)),
+        *(("n_layers", 10**9), ("dim", 10**9), ("n_classes", 10**9)),
+    ):
+        yield f"{name} is {value!r}", model(arguments=arguments | {name: value})
+    for name, value in (("drop_prob", float("nan")), ("drop_prob", "0.1")):
+        yield f"{name} is {value!r}", model(**{name: value})
+    text = json.dumps(header)
+    rest = {k: v for k, v in tensors.items() if k != "nn_model.leave.bias"}
+    yield "a weight is missing", signed(rest, text)
+    nets = {k: v for k, v in tensors.items() if k.startswith("nn_model.")}
+    yield "no schedule", signed(nets, text)
+
+    def altered(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> bytes:
+        return signed(tensors | {name: change(tensors[name]).contiguous()}, text)
+
+    for name in ("nn_model.enter.weight", "nn_model.leave.bias"):
+        yield f"{name} a row longer", altered(name, lambda x: torch.cat([x, x[:1]]))
+        yield f"{name} with an axis more", altered(name, lambda x: x[None])
+        yield f"{name} of doubles", altered(name, torch.Tensor.double)
+        yield f"{name} of integers", altered(name, torch.Tensor.long)
+        yield f"{name} of halves", altered(name, torch.Tensor.bfloat16)
+        yield f"{name} of nothing", altered(name, lambda x: x[:0])
+    for name in ("betas", "sqrt_alpha_bars", "snr"):
+        name = f"schedule.{name}"
+        yield f"{name} longer", altered(name, lambda x: torch.cat([x, x[:1]]))
+        yield f"{name} of doubles", altered(name, torch.Tensor.double)
+        yield f"{name} square", altered(name, lambda x: x.reshape(2, 2))
+        yield f"{name} of nothing", altered(name, lambda x: x[:0])
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the message of a ValueError; anything else that happens is shown."""
+    try:
+        got = call()
+    except ValueError as error:
+        return str(error)
+    except Exception as error:
+        return f"instead: {type(error).__name__}: {error}"
+    return f"instead: {got!r}"
+
+
+def test_a_hundred_damaged_files_are_refused_by_name(tmp_path) -> None:
+    files = dict(damaged(tmp_path))
+    assert len(files) >= 100
+    whole = (tmp_path / "whole").read_bytes()
+    for k, (what, content) in enumerate(files.items()):
+        assert content != whole, what
+        path = tmp_path / f"damaged-{k}.safetensors"
+        path.write_bytes(content)
+        for read in (minddpm.load, load_checkpoint):
+            message = refusal(lambda read=read, path=path: read(path))
+            assert message.startswith(f"{path} "), f"{what}: {message}"
+            assert "\n" not in message, f"{what}: {message}"
+            assert len(message) < 500, f"{what}: {message}"
+    assert not (tmp_path / "marker").exists()
+    assert_equal(small(), minddpm.load(tmp_path / "whole"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_no_file_asks_for_more_memory_than_it_holds(tmp_path) -> None:
+    """Sizes of gigabytes: in the header, in its numbers, and in the file itself."""
+    content = {
+        what: content
+        for what, content in damaged(tmp_path)
+        if "beyond memory" in what or "1000000000" in what or what.startswith("size")
+    }
+    whole = (tmp_path / "whole").read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    altered = json.loads(whole[8:start])
+    last = max(entry["data_offsets"][1] for entry in list(altered.values())[1:])
+    altered["more"] = {"dtype": "U8", "shape": [2**33], "data_offsets": [last, 2**33]}
+    content["8 GB promised"] = headed(json.dumps(altered).encode(), whole[start:])
+    tensors, header = checkpoint.read(tmp_path / "whole")
+    model = header["model"]
+    for name in ("n_feat", "dim", "n_classes"):  # each some GB, were it made
+        changed = model | {"arguments": model["arguments"] | {name: 2**14 * 2**12}}
+        changed["arguments"]["n_feat"] = 2**14
+        content[f"a large {name}"] = signed(
+            tensors, json.dumps(header | {"model": changed})
+        )
+    for k, given in enumerate(content.values()):
+        (tmp_path / f"damaged-{k}").write_bytes(given)
+    for name, given in (("zeros", b""), ("8 GB more", whole), ("foreign", whole[:8])):
+        with open(tmp_path / f"damaged {name}", "wb") as file:
+            file.write(given)
+            file.truncate(2**33)  # a hole, which takes no room on the disk
+    source = """if True:
+        import sys
+        from pathlib import Path
+        import minddpm
+
+        def most():
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return next(int(x.split()[1]) for x in lines if x.startswith("VmHWM"))
+
+        minddpm.load(Path(sys.argv[1]) / "whole")
+        before = most()
+        for path in sorted(Path(sys.argv[1]).glob("damaged*")):
+            try:
+                minddpm.load(path)
+            except ValueError as error:
+                assert str(path) in str(error)
+            else:
+                raise SystemExit(f"{path} was read")
+            print(path.name, (most() - before) // 1024)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    megabytes = [int(line.split()[-1]) for line in done.stdout.splitlines()]
+    assert len(megabytes) == len(content) + 3
+    assert max(megabytes) < 100, done.stdout
+
+
+def test_the_traps_would_spring(tmp_path) -> None:
+    """Without this, a trap that cannot close would show nothing."""
+    pickle.loads(dict(damaged(tmp_path))["a pickle"])
+    assert (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("empty", r" is empty .*take another copy, or an earlier checkpoint"),
+        ("noise", r" is no file of minddpm's, or is damaged .*take another copy"),
+        ("bit 3 of the weights", r" is damaged: its checksum does not fit; take anoth"),
+        ("version 2", r" has version 2 .* reads version 1; install the minddpm that"),
+        ("another network", r" does not fit this version of minddpm"),
+        (
+            "a weight is missing",
+            r" does not fit this version of minddpm.*Missing key.*leave",
+        ),
+    ],
+)
+def test_the_message_tells_what_is_wrong(tmp_path, what: str, message: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(dict(damaged(tmp_path))[what])
+    with pytest.raises(ValueError, match=message):
+        minddpm.load(path)
+
+
+# --- all or nothing -------------------------------------------------------------------
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fails_to_sync(monkeypatch, path: Path) -> None:
+    monkeypatch.setattr(os, "fsync", no_space)
+
+
+def fails_to_rename(monkeypatch, path: Path) -> None:
+    monkeypatch.setattr(os, "replace", no_space)
+
+
+def writes_to_a_full_disk(monkeypatch, path: Path) -> None:
+    """/dev/full takes nothing; the unfinished file becomes a link to it."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    path.with_name(f".{path.name}.unfinished").symlink_to("/dev/full")
+
+
+def writes_beyond_a_limit(monkeypatch, path: Path) -> None:
+    """The kernel stops the write in the middle, as it does at a quota."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+
+
+@pytest.fixture
+def unlimited() -> Iterator[None]:
+    """Take the limit of files back after the test, before pytest writes any."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [fails_to_sync, fails_to_rename, writes_to_a_full_disk, writes_beyond_a_limit],
+)
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.usefixtures("unlimited")
+def test_a_write_that_fails_changes_nothing(tmp_path, fails, there: bool) -> None:
+    path = tmp_path / "model.safetensors"
+    if there:
+        minddpm.save(path, small(), step=1)
+    before = path.read_bytes() if there else None
+    says = "model.safetensors is " + (
+        "still the one from before" if there else "not written"
+    )
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        fails(monkeypatch, path)
+        with pytest.raises(OSError, match=says) as caught:
+            minddpm.save(path, small(), step=2)
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (resource.getrlimit(resource.RLIMIT_FSIZE)[1],) * 2
+        )
+    assert caught.value.errno in (errno.ENOSPC, errno.EFBIG)
+    assert caught.value.filename == str(path)
+    assert [p.name for p in tmp_path.iterdir()] == ([path.name] if there else [])
+    if there:
+        assert path.read_bytes() == before
+    minddpm.save(path, small(), step=2)  # and then there is room again
+    assert checkpoint.read(path)[1]["about"] == {"step": 2}
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_a_killed_process_left_is_no_obstacle(tmp_path) -> None:
+    (tmp_path / ".a.unfinished").write_bytes(b"half")
+    minddpm.save(tmp_path / "a", small())
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert_equal(small(), minddpm.load(tmp_path / "a"))
+
+
+def test_no_folder_or_a_folder_in_its_place(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"m is not written: .*nowhere"):
+        minddpm.save(tmp_path / "nowhere" / "m", small())
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        minddpm.save(tmp_path / "taken", small())
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+    assert list((tmp_path / "taken").iterdir()) == []
+
+
+# --- trainings ------------------------------------------------------------------------
+
+CONFIG = TrainConfig(steps=8, batch_size=4, warmup=2, adam_betas=(0.8, 0.95))
+TRAINED = {"MLP": (2,), "UNet": (1, 8, 8)}
+
+
+def begun(network: str, prediction: str = "v") -> tuple[DDPM, tuple]:
+    """A model and its data; 18 samples make epochs end inside a batch."""
+    generator = torch.Generator().manual_seed(5)
+    x0 = torch.randn(18, *TRAINED[network], generator=generator)
+    torch.manual_seed(0)
+    net = NETWORKS[network]()
+    return (
+        DDPM(net, schedule=Schedule.cosine(9), prediction=prediction),
+        (x0, torch.arange(18) % 3),
+    )
+
+
+def assert_same_training(one, other) -> None:
+    """Two pairs of model and history hold the same numbers in the same layout."""
+    assert_equal(one[0], other[0])
+    one, other = one[1], other[1]
+    assert one.config == other.config
+    assert torch.equal(one.losses, other.losses)
+    assert torch.equal(one.queue, other.queue)
+    assert torch.equal(one.generator.get_state(), other.generator.get_state())
+    for name in ("updates", "swapped", "decay"):
+        assert getattr(one.ema, name) == getattr(other.ema, name)
+    for a, b in zip(one.ema.shadow, other.ema.shadow, strict=True):
+        assert torch.equal(a, b)
+        assert a.stride() == b.stride()
+    moments = one.optimiser.state_dict(), other.optimiser.state_dict()
+    assert moments[0]["state"].keys() == moments[1]["state"].keys()
+    for k, values in moments[0]["state"].items():
+        assert values.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        for name, value in values.items():
+            loaded = moments[1]["state"][k][name]
+            assert torch.equal(value, loaded), (k, name)
+            assert value.stride() == loaded.stride(), (k, name)
+            assert value.dtype == loaded.dtype
+
+
+@pytest.mark.parametrize("network", TRAINED)
+def test_a_training_comes_back_as_it_ended(tmp_path, network: str) -> None:
+    ddpm, samples = begun(network)
+    history = train(ddpm, samples, CONFIG, progress=False)
+    assert history.ema.swapped
+    save_checkpoint(tmp_path / "a", ddpm, history)
+    loaded = load_checkpoint(tmp_path / "a")
+    assert_same_training((ddpm, history), loaded)
+    assert loaded[1].stopped == "steps"
+    assert loaded[1].seconds == history.seconds
+    # the raw weights come back too
+    for model, kept in ((ddpm, history), loaded):
+        kept.ema.swap()
+        model.eval()
+    assert_equal(ddpm, loaded[0])
+
+
+@pytest.mark.parametrize("network", TRAINED)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_training_comes_back_as_it_was_under_way(
+    tmp_path, network: str, swapped: bool
+) -> None:
+    ddpm, samples = begun(network)
+
+    def keep(history) -> None:
+        if len(history.losses) != 5:
+            return
+        if swapped:
+            history.ema.swap()
+        save_checkpoint(tmp_path / "a", ddpm, history)
+        assert_same_training((ddpm, history), load_checkpoint(tmp_path / "a"))
+        ddpm.train()
+        if swapped:
+            history.ema.swap()
+
+    whole = train(ddpm, samples, CONFIG, progress=False, callback=keep)
+    again, history = load_checkpoint(tmp_path / "a")
+    assert (len(history.losses), history.stopped) == (5, "running")
+    assert history.ema.swapped == swapped
+    if network == "UNet":
+        exp_avg = history.optimiser.state_dict()["state"][12]["exp_avg"]
+        assert exp_avg.ndim < 4 or exp_avg.is_contiguous(
+            memory_format=torch.channels_last
+        )
+    resumed = train(again, samples, progress=False, resume=history)
+    assert_same_training((ddpm, whole), (again, resumed))
+
+
+def test_before_the_first_step_there_are_no_moments(tmp_path) -> None:
+    ddpm, samples = begun("MLP")
+    history = train(ddpm, samples, CONFIG, progress=False)
+    fresh, _ = begun("MLP")
+    save_checkpoint(tmp_path / "a", fresh, begin(fresh, CONFIG, None))
+    loaded, start = load_checkpoint(tmp_path / "a")
+    assert len(start.losses) == 0
+    resumed = train(loaded, samples, progress=False, resume=start)
+    assert_same_training((ddpm, history), (loaded, resumed))
+
+
+def test_a_model_is_no_training_but_a_training_is_a_model(tmp_path) -> None:
+    ddpm, samples = begun("MLP")
+    history = train(ddpm, samples, CONFIG, progress=False)
+    minddpm.save(tmp_path / "model", ddpm)
+    save_checkpoint(tmp_path / "state", ddpm, history)
+    with pytest.raises(
+        ValueError, match=r"model holds a model without its training; minddpm\.load"
+    ):
+        load_checkpoint(tmp_path / "model")
+    assert_equal(ddpm, minddpm.load(tmp_path / "state"))
+
+
+def test_a_training_with_a_part_missing_is_refused_by_name(tmp_path) -> None:
+    ddpm, samples = begun("MLP")
+    history = train(ddpm, samples, CONFIG, progress=False)
+    save_checkpoint(tmp_path / "a", ddpm, history)
+    tensors, header = checkpoint.read(tmp_path / "a")
+    for name in ("shadow.0", "losses", "queue", "generator", "moments.0.step"):
+        rest = {k: v for k, v in tensors.items() if k != name}
+        checkpoint.write(tmp_path / "b", rest, header)
+        last = name.removeprefix("moments.0.")
+        with pytest.raises(ValueError, match=rf"/b does not fit .*KeyError: '{last}'"):
+            load_checkpoint(tmp_path / "b")
+    altered = header | {"config": header["config"] | {"steps": -1}}
+    checkpoint.write(tmp_path / "b", tensors, altered)
+    with pytest.raises(ValueError, match=r"/b does not fit .*steps must be at least 1"):
+        load_checkpoint(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("shadow.0", "shadow.1", "moments.0.exp_avg", "moments.1.exp_avg_sq"),
+        *("moments.0.step", "losses", "queue", "generator"),
+    ],
+)
+def test_a_part_of_another_shape_or_dtype_is_refused(tmp_path, name: str) -> None:
+    """Also one that PyTorch would broadcast or cast in silence."""
+    ddpm, samples = begun("MLP")
+    history = train(ddpm, samples, CONFIG, progress=False)
+    save_checkpoint(tmp_path / "a", ddpm, history)
+    tensors, header = checkpoint.read(tmp_path / "a")
+    value = tensors[name]
+    for other in (value.double(), value.reshape(-1)[:1][None], value[None, None]):
+        checkpoint.write(tmp_path / "b", tensors | {name: other}, header)
+        with pytest.raises(ValueError, match=r"/b does not fit this version"):
+            load_checkpoint(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seconds": float("nan")},
+        {"seconds": "1"},
+        {"updates": -1},
+        {"updates": 1.5},
+        {"swapped": "no"},
+        {"config": None},
+        {"config": {}},
+    ],
+)
+def test_a_number_of_a_training_that_is_none_is_refused(tmp_path, changes) -> None:
+    ddpm, samples = begun("MLP")
+    history = train(ddpm, samples, CONFIG, progress=False)
+    save_checkpoint(tmp_path / "a", ddpm, history)
+    tensors, header = checkpoint.read(tmp_path / "a")
+    checkpoint.write(tmp_path / "a", tensors, header | changes)
+    with pytest.raises(ValueError, match=r"/a does not fit this version"):
+        load_checkpoint(tmp_path / "a")
+
+
+def test_a_device_that_is_not_there_is_not_the_fault_of_the_file(tmp_path) -> None:
+    minddpm.save(tmp_path / "a", small())
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises((RuntimeError, AssertionError), match=r"NVIDIA|CUDA"):
+        minddpm.load(tmp_path / "a", device="cuda")

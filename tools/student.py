@@ -1,0 +1,55 @@
+"""Copy the notebooks for a class, without the solutions of the exercises.
+
+    python notebooks/student.py [FOLDER]
+
+All else stays, down to the ids of the cells and the saved outputs: stubs and
+their checks, and the folded answers to questions. FOLDER is build/student,
+unless given.
+"""
+
+import argparse
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from minddpm.course.kit.cells import strip_solutions
+
+HERE = Path(__file__).resolve().parent
+
+
+def strip(nb: NotebookNode) -> None:
+    """Take the folded solutions out, and cells that held nothing else.
+
+    Args:
+        nb: the notebook; changed in place.
+    """
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = strip_solutions(cell.source)
+    nb.cells = [
+        cell for cell in nb.cells if cell.source or cell.cell_type == "code"
+    ]
+
+
+def main(folder: Path) -> None:
+    """Write a copy of every notebook.
+
+    Args:
+        folder: where to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(HERE.glob("[0-9][0-9]_*.ipynb")):
+        nb = nbformat.read(path, as_version=4)
+        strip(nb)
+        nbformat.validate(nb)
+        nbformat.write(nb, folder / path.name)
+    count = len(list(folder.glob("*.ipynb")))
+    print(f"{folder}: {count} notebooks without solutions")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    default = HERE.parent / "build" / "student"
+    parser.add_argument("folder", nargs="?", type=Path, default=default)
+    main(parser.parse_args().folder)
