@@ -8,8 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-# The maintainers' scripts have nothing to collect, and their names are not unique.
-collect_ignore = ["notebooks/build.py", "notebooks/student.py"]
+collect_ignore = ["tools"]  # the maintainers' scripts have nothing to collect
 
 try:
     import hypothesis

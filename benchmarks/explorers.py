@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from minddpm.course import explorers
-from minddpm.course.kit.panel import Button, Choice, Control, Slider
+from minddpm.course.kit.controls import Button, Choice, Control, Slider
 
 
 def value(control: Control, rng: random.Random) -> Any:

@@ -248,17 +248,17 @@ def _add_grade(
 def _grade(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from minddpm.course import grade
+    from minddpm.course.grading import grader
 
     limits = {"timeout": args.timeout, "memory": args.memory}
     grades = []
-    for each in grade.grade(args.notebooks, course=args.course, **limits):
+    for each in grader.grade(args.notebooks, course=args.course, **limits):
         grades.append(each)
         print(each, flush=True)
     passed, asked = sum(g.passed for g in grades), sum(len(g.marks) for g in grades)
     print(f"{len(grades)} notebooks: {passed} of {asked} passed")
     if args.out is not None:
-        Path(args.out).write_text(grade.as_json(grades), encoding="utf-8")
+        Path(args.out).write_text(grader.as_json(grades), encoding="utf-8")
     return 0
 
 

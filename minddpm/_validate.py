@@ -1,193 +1,229 @@
 """Checks of arguments, so that every error names the argument, its value and the rule.
 
-Each function returns the value it was given, so that a check fits into an assignment.
-Checks of *values* inside tensors are made on CPU tensors only: on an accelerator they
-would wait for the device.
+A function under `by_name` has its arguments checked by their names: RULES says what a
+`beta_1` or an `eta` must be, wherever it occurs. The others are called where they are
+needed. Checks of *values* inside tensors are made on CPU tensors only: on an
+accelerator they would wait for the device.
 """
 
-from collections.abc import Iterable, Sequence
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
+Times: TypeAlias = int | Tensor  # one time for all samples, or (B,) int64
+Labels: TypeAlias = Tensor | None  # (B,) int64; None is "no label"
 Kind = TypeVar("Kind")
+Given = ParamSpec("Given")
+
+
+def fail(
+    name: str, rule: str, got: Any, cure: str = "", error: type[Exception] = ValueError
+) -> NoReturn:
+    """Raise an error that says what an argument must be, and what it is.
+
+    Raises:
+        Exception: of the kind that `error` says.
+    """
+    raise error(f"{name} must {rule}, got {got}" + (cure and f"; {cure}"))
 
 
 def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return `value` as an int in low…high.
-
-    Raises:
-        TypeError: if it is no whole number (a bool is none).
-        ValueError: if it is outside the range.
-    """
+    """Return `value` as an int in low…high; a bool is none."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an int, got {value!r}")
-    number = int(value)
-    if number < low or (high is not None and number > high):
-        rule = f"at least {low}" if high is None else f"in {low}…{high}"
-        raise ValueError(f"{name} must be {rule}, got {number}")
-    return number
+        fail(name, "be an int", repr(value), error=TypeError)
+    if int(value) < low or (high is not None and int(value) > high):
+        fail(
+            name, f"be at least {low}" if high is None else f"be in {low}…{high}", value
+        )
+    return int(value)
 
 
 def real(name: str, value: Any, low: float, high: float) -> float:
-    """Return `value` as a finite float in [low, high].
-
-    Raises:
-        TypeError: if it is no real number (a bool is none).
-        ValueError: if it is outside the range or NaN.
-    """
+    """Return `value` as a finite float in [low, high]; a bool is none."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
-    if not low <= number <= high or abs(number) == float("inf"):
-        rule = {
-            (0.0, float("inf")): "finite and at least 0",
-            (-float("inf"), float("inf")): "finite",
-        }.get((low, high), f"in [{low:g}, {high:g}]")
-        raise ValueError(f"{name} must be {rule}, got {value}")
-    return number
+        fail(name, "be a number", repr(value), error=TypeError)
+    if not low <= float(value) <= high or math.isinf(value):
+        least = "" if math.isinf(low) else f" and at least {low:g}"
+        rule = f"finite{least}" if math.isinf(high) else f"in [{low:g}, {high:g}]"
+        fail(name, f"be {rule}", value)
+    return float(value)
+
+
+def positive(name: str, value: Any, below: float = math.inf) -> None:
+    """Refuse what is not a finite float in (0, below)."""
+    if not 0 < real(name, value, -math.inf, math.inf) < below:
+        rule = "be positive" if math.isinf(below) else f"be in (0, {below:g})"
+        fail(name, rule, value)
+
+
+def share(name: str, value: Any) -> None:
+    """Refuse what is not in [0, 1): at 1 nothing is ever learned."""
+    if real(name, value, 0.0, 1.0) == 1:
+        fail(name, "be in [0, 1)", value)
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return `value` if it is one of the known names.
-
-    Raises:
-        ValueError: if it is not; the message lists the known names.
-    """
-    known = list(known)
-    if value not in known:
+    """Return `value` if it is one of the known names."""
+    if value not in (known := list(known)):
         raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
     return value
 
 
 def instance(name: str, value: Any, cls: type[Kind], cure: str = "") -> Kind:
-    """Return `value` if it is an instance of the class.
-
-    Raises:
-        TypeError: if it is not.
-    """
+    """Return `value` if it is an instance of the class."""
     if not isinstance(value, cls):
-        raise TypeError(
-            f"{name} must be a {cls.__name__}, got {type(value).__name__}{cure}"
-        )
+        got = type(value).__name__ + cure
+        fail(name, f"be a {cls.__name__}", got, error=TypeError)
     return value
+
+
+def like(name: str, value: Any, kind: str, attribute: str, cure: str = "") -> None:
+    """Refuse what has not the attribute by which a class of a higher file is known."""
+    if not hasattr(value, attribute):
+        fail(name, f"be a {kind}", type(value).__name__, cure, TypeError)
+
+
+def pair(name: str, value: Any) -> None:
+    """Refuse what is no pair of betas."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        cure = "for a table of betas pass schedule=Schedule.from_betas(…)"
+        fail(name, "be the pair (beta_1, beta_T)", repr(value), cure)
 
 
 def floats(
     name: str, value: Any, shape: tuple[int | None, ...] | None = None
 ) -> Tensor:
-    """Return `value` if it is a tensor of floats; None in `shape` is any size.
-
-    Raises:
-        TypeError: if it is no tensor, or not of a floating dtype.
-        ValueError: if it has another shape.
-    """
+    """Return `value` if it is a tensor of floats; None in `shape` is any size."""
     if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{name} must be a float tensor, got {type(value).__name__}; "
-            "convert it with torch.as_tensor(…, dtype=torch.float32)"
-        )
+        cure = "convert it with torch.as_tensor(…, dtype=torch.float32)"
+        fail(name, "be a float tensor", type(value).__name__, cure, TypeError)
     if not value.is_floating_point():
-        raise TypeError(
-            f"{name} must be a float tensor, got {value.dtype}; "
-            f"convert it with {name}.float()"
-        )
+        cure = f"convert it with {name}.float()"
+        fail(name, "be a float tensor", value.dtype, cure, TypeError)
     if shape is not None and (
         value.ndim != len(shape)
         or any(s not in (None, n) for s, n in zip(shape, value.shape, strict=True))
     ):
         rule = str(tuple("any" if s is None else s for s in shape)).replace("'", "")
-        raise ValueError(f"{name} must have shape {rule}, got {tuple(value.shape)}")
+        fail(name, f"have shape {rule}", tuple(value.shape))
     return value
 
 
-def on_device(name: str, value: Tensor, device: torch.device) -> Tensor:
-    """Return `value` if it is on the model's device.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    if value.device != device:
-        raise ValueError(
-            f"{name} must be on the model's device, {device}, got {value.device}; "
-            f"move it there with {name}.to(ddpm.device)"
-        )
-    return value
+def batch(name: str, value: Any, device: torch.device | None = None) -> int:
+    """Return the number of samples in floats (B, *D), on the model's device."""
+    if floats(name, value).ndim == 0:
+        fail(name, "have shape (B, *D)", "a single number")
+    _on(name, value, device)
+    return len(value)
 
 
-def labels(name: str, value: Any, n: int, n_classes: int | None = None) -> Tensor:
-    """Return `value` if it holds n class labels, int64, in 0…n_classes−1.
+def _on(name: str, value: Tensor, device: torch.device | None) -> None:
+    if device is not None and value.device != device:
+        cure = f"move it there with {name}.to(ddpm.device)"
+        fail(name, f"be on the model's device, {device}", value.device, cure)
 
-    Raises:
-        TypeError: if it is no int64 tensor.
-        ValueError: if the shape is not (n,), or (CPU only) a label is out of range.
-    """
+
+def labels(
+    name: str,
+    value: Any,
+    n: int,
+    n_classes: int = 0,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Return `value` if it holds n class labels, int64, in 0…n_classes−1."""
     if not isinstance(value, Tensor) or value.dtype != torch.int64:
         got = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(
-            f"{name} must be an int64 tensor of class labels, got {got}; "
-            "convert it with torch.as_tensor(…).long()"
-        )
+        cure = "convert it with torch.as_tensor(…).long()"
+        fail(name, "be an int64 tensor of class labels", got, cure, TypeError)
     if value.shape != (n,):
-        raise ValueError(
-            f"{name} must have shape ({n},), one label a sample, "
-            f"got {tuple(value.shape)}"
-        )
+        fail(name, f"have shape ({n},), one label a sample", tuple(value.shape))
     if n_classes and value.device.type == "cpu" and n:
         low, high = int(value.min()), int(value.max())
         if low < 0 or high >= n_classes:
-            raise ValueError(
-                f"{name} must be in 0…{n_classes - 1} for n_classes = {n_classes}, "
-                f"got {low if low < 0 else high}"
-            )
+            rule = f"be in 0…{n_classes - 1} for n_classes = {n_classes}"
+            fail(name, rule, low if low < 0 else high)
+    _on(name, value, device)
     return value
 
 
 def times(
     t: Any, n: int, T: int, low: int = 1, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Return the time(s) `t` as an (n,) int64 tensor on `device`, one for each sample.
-
-    Raises:
-        TypeError: if `t` is neither an int nor an int64 tensor.
-        ValueError: if the shape is neither () nor (n,), or (for an int or on the CPU)
-            a time is outside low…T.
-    """
+    """Return the time(s) `t` as an (n,) int64 tensor, one for each sample."""
     if not isinstance(t, Tensor):
         return torch.full((n,), integer("t", t, low, T), device=device)
     if t.dtype != torch.int64:
-        raise TypeError(
-            f"t must be an int or an int64 tensor, got {t.dtype}; "
-            f"times count steps, {low}…{T}: convert with t.long()"
-        )
+        cure = f"times count steps, {low}…{T}: convert with t.long()"
+        fail("t", "be an int or an int64 tensor", t.dtype, cure, TypeError)
     if t.shape not in ((), (n,)):
-        raise ValueError(
-            f"t must have shape ({n},), one time a sample, got {tuple(t.shape)}"
-        )
+        fail("t", f"have shape ({n},), one time a sample", tuple(t.shape))
     if t.device.type == "cpu" and t.numel():
         first, last = int(t.min()), int(t.max())
         if first < low or last > T:
-            raise ValueError(
-                f"t must be in {low}…{T}, got {first if first < low else last}; "
-                "times count from 1, as in the paper"
-            )
+            cure = "times count from 1, as in the paper"
+            fail("t", f"be in {low}…{T}", first if first < low else last, cure)
     return t.expand(n).to(device)
 
 
 def falling(name: str, value: Sequence[Any], T: int) -> list[int]:
-    """Return `value` as a list of times that fall from T to 1 or more.
-
-    Raises:
-        TypeError: if one of them is no int.
-        ValueError: if one is not in 1…T, the first is not T, or one does not fall.
-    """
+    """Return `value` as a list of times that fall from T to 1 or more."""
     times = [integer(f"each of {name}", t, 1, T) for t in value]
     if times[:1] != [T] or any(s >= t for t, s in pairwise(times)):
-        raise ValueError(
-            f"{name} must be times that fall from T = {T} to 1 or more, got {value}; "
-            "0, where the walk ends, is not one of them"
-        )
+        cure = "0, where the walk ends, is not one of them"
+        fail(name, f"be times that fall from T = {T} to 1 or more", value, cure)
     return times
+
+
+_CURE = "Schedule.from_betas(…) makes one from a table"
+_OPTIONAL = ("clip_x0", "max_seconds", "schedule")  # None is no value, and passes
+_COUNTS = ("T", "n_T", "n_sample", "batch_size", "dim", "n_layers", "in_channels")
+RULES: dict[str, tuple[Any, ...]] = {  # of an argument: a check, and its limits
+    **dict.fromkeys((*_COUNTS, "patch", "middle"), (integer, 1)),
+    **dict.fromkeys(("warmup", "seed", "n_classes"), (integer, 0)),
+    **dict.fromkeys(("s", "beta_1", "beta_T", "clip_x0"), (real, 0.0, math.inf)),
+    **dict.fromkeys(("eta", "drop_prob"), (real, 0.0, 1.0)),
+    **dict.fromkeys(("tau", "lr", "grad_clip", "max_seconds"), (positive,)),
+    **dict.fromkeys(("decay", "ema_decay"), (share,)),
+    "max_beta": (positive, 1.0),
+    "shift": (real, 1.0, math.inf),
+    "w": (real, -math.inf, math.inf),
+    "null_label": (choice, ("learned", "zero")),
+    "variance": (choice, ("posterior", "beta")),
+    "prediction": (choice, ("eps", "x0", "v")),
+    "x_T": (batch,),
+    "ddpm": (like, "DDPM", "predict_eps"),
+    "schedule": (like, "Schedule", "posterior_variances", _CURE),
+    "betas": (pair,),
+}
+
+
+def named(name: str, value: Any) -> Any:
+    """Return an argument, once checked by the rule that its name has, if any."""
+    if name in RULES and (value is not None or name not in _OPTIONAL):
+        check, *limits = RULES[name]
+        check(name, value, *limits)
+    return value
+
+
+def by_name(function: Callable[Given, Kind]) -> Callable[Given, Kind]:
+    """Check every argument whose name has a rule, when the function is called.
+
+    Not for what is compiled or called in a hot loop. Arguments in **options count, too.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Kind:
+        given = signature.bind(*args, **kwargs).arguments
+        for name, value in (given | given.get("options", {})).items():
+            named(name, value)
+        return function(*args, **kwargs)
+
+    return checked

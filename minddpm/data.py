@@ -9,8 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,45 +33,28 @@ class _Source(NamedTuple):
     dataset: str  # the class in torchvision.datasets
     folder: str  # in the data root
     files: tuple[str, ...]  # in that folder
-    archives: tuple[str, ...]  # in the data root: what torchvision unpacks
     shape: tuple[int, int, int]  # (C, H, W)
     sizes: tuple[int, int]  # images to train on, to test with
+    archive: str = "{folder}/{file}.gz"  # what torchvision unpacks, in the data root
 
 
-_IDX = tuple(
-    f"{half}-{kind}-ubyte"
-    for half in ("train", "t10k")
-    for kind in ("images-idx3", "labels-idx1")
-)
+_KINDS = "images-idx3-ubyte", "labels-idx1-ubyte"
+_IDX = tuple(f"{half}-{kind}" for half in ("train", "t10k") for kind in _KINDS)
 _CIFAR = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta")
-
-
-def _idx_source(dataset: str) -> _Source:
-    folder = f"{dataset}/raw"
-    archives = tuple(f"{folder}/{file}.gz" for file in _IDX)
-    return _Source(dataset, folder, _IDX, archives, (1, 28, 28), (60_000, 10_000))
-
-
+_TAR = "cifar-10-python.tar.gz"
+_SMALL = (1, 28, 28), (60_000, 10_000)
+_LARGE = (3, 32, 32), (50_000, 10_000)
 _SOURCES = {
-    "mnist": _idx_source("MNIST"),
-    "fashion_mnist": _idx_source("FashionMNIST"),
-    "cifar10": _Source(
-        "CIFAR10",
-        "cifar-10-batches-py",
-        _CIFAR,
-        ("cifar-10-python.tar.gz",),
-        (3, 32, 32),
-        (50_000, 10_000),
-    ),
+    "mnist": _Source("MNIST", "MNIST/raw", _IDX, *_SMALL),
+    "fashion_mnist": _Source("FashionMNIST", "FashionMNIST/raw", _IDX, *_SMALL),
+    "cifar10": _Source("CIFAR10", "cifar-10-batches-py", _CIFAR, *_LARGE, _TAR),
 }
 
 
 def load(
-    name: str = "digits",
-    split: str = "train",
-    root: str | os.PathLike[str] | None = None,
-    download: bool = True,
-) -> tuple[Tensor, Tensor]:
+    name: str = "digits", split: str = "train",
+    root: str | os.PathLike[str] | None = None, download: bool = True,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Load pictures and their class labels.
 
     "digits" are 1,797 handwritten digits of 8×8 pixels, the test half of "Optical
@@ -105,8 +87,8 @@ def load(
     """
     _validate.choice("name", name, ("digits", *_SOURCES))
     _validate.choice("split", split, ("train", "test", "all"))
-    if root is not None and not isinstance(root, str | os.PathLike):
-        raise TypeError(f"root must be a path or None, got {root!r}")
+    if not isinstance(root, str | os.PathLike | None):
+        _validate.fail("root", "be a path or None", repr(root), error=TypeError)
     if name == "digits":
         return _digits(split)
     images, labels = _pictures(name, split, data_root(root), download)
@@ -147,27 +129,21 @@ def _pictures(
     name: str, split: str, root: Path, download: bool
 ) -> tuple[Tensor, Tensor]:
     """Return uint8 images and their labels, or raise the one error there is."""
-    from torchvision import datasets
-
     source = _SOURCES[name]
     place = root / source.folder
-    cls = getattr(datasets, source.dataset)
-    urls = getattr(cls, "mirrors", None) or [cls.url]
     tried = f"cannot look into {place}"
     try:
         missing = [file for file in source.files if not (place / file).is_file()]
-        if missing and download:
-            tried = f"not in {place}, and download from {' and '.join(urls)} failed"
-            _download(source, root)
-        elif missing:
+        tried = f"{place} is unreadable or damaged; delete it to download it again"
+        if missing and not download:
             tried = f"not in {place}, and download=False"
             raise FileNotFoundError(f"no {', '.join(missing)}")
-        else:
-            tried = f"{place} is unreadable or damaged; delete it to download it again"
-        halves = {"train": (True,), "test": (False,), "all": (True, False)}[split]
-        parts = [_read(source, root, half) for half in halves]
-        images, labels = zip(*parts, strict=True)
-        return torch.cat(images), torch.cat(labels)
+        if missing:
+            tried = f"not in {place}, and the download failed"
+            _download(source, root)
+        halves = [half for half in ("train", "test") if split in (half, "all")]
+        parts = [_read(source, root, half == "train") for half in halves]
+        return tuple(torch.cat(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
     except Exception as error:  # whatever a network, a disk or a parser comes up with
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise RuntimeError(
@@ -191,16 +167,13 @@ def _read(source: _Source, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
     images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
     n = source.sizes[0 if train else 1]
+    half = f"the {'train' if train else 'test'}"
     if images.shape != (n, *source.shape) or images.dtype != torch.uint8:
-        raise ValueError(
-            f"the {'train' if train else 'test'} images must be uint8 of shape "
-            f"{(n, *source.shape)}, got {images.dtype} of shape {tuple(images.shape)}"
-        )
+        got = f"{images.dtype} of shape {tuple(images.shape)}"
+        _validate.fail(f"{half} images", f"be uint8, {(n, *source.shape)}", got)
     if labels.shape != (n,) or not torch.equal(labels.unique(), torch.arange(10)):
-        raise ValueError(
-            f"the {'train' if train else 'test'} labels must be {n} numbers, all of "
-            f"0…9 among them, got {len(labels)}: {labels.unique().tolist()[:20]}"
-        )
+        got = f"{len(labels)}: {labels.unique().tolist()[:20]}"
+        _validate.fail(f"{half} labels", f"be {n} numbers, all of 0…9 among them", got)
     return images, labels
 
 
@@ -217,12 +190,17 @@ def _download(source: _Source, root: Path) -> None:
     near = next(path for path in (place, *place.parents) if path.exists())
     with tempfile.TemporaryDirectory(prefix=".minddpm-", dir=near) as name:
         staging = Path(name)
-        for archive in source.archives:  # already fetched, but not unpacked?
-            if (root / archive).is_file():
+        parts = {"folder": source.folder}
+        for archive in {source.archive.format(file=f, **parts) for f in source.files}:
+            if (root / archive).is_file():  # already fetched, but not unpacked
                 (staging / archive).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(root / archive, staging / archive)
-        with _network_timeout(_TIMEOUT):
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(_TIMEOUT)  # torchvision waits without a limit
+        try:
             getattr(datasets, source.dataset)(staging, download=True)
+        finally:
+            socket.setdefaulttimeout(before)
         for train in (True, False):
             _read(source, staging, train)
         place.mkdir(parents=True, exist_ok=True)
@@ -230,64 +208,32 @@ def _download(source: _Source, root: Path) -> None:
             os.replace(staging / source.folder / file, place / file)
 
 
-@contextmanager
-def _network_timeout(seconds: float) -> Iterator[None]:
-    """Give up on a silent network: torchvision opens its addresses without a limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
 # --- points in the plane -------------------------------------------------------------
 
-# A sauropod of our own, corner after corner: from the snout over the back to the tip of
-# the tail, and along legs, belly and throat to the snout again.
-# fmt: off
-_SAUROPOD = (
-    (2, 84), (3, 88), (8, 91), (13, 94), (18, 93), (21, 89),  # head
-    (22, 82), (24, 73), (27, 65), (32, 58), (39, 56), (47, 59), (55, 61), (63, 61),
-    (71, 58), (78, 52), (84, 45), (91, 39), (99, 35), (107, 34), (114, 36), (120, 41),
-    (125, 48), (124, 41), (119, 34), (112, 29), (104, 27), (96, 28), (88, 30),  # tail
-    (84, 27), (81, 20), (81, 11), (82, 2), (72, 2), (73, 11), (70, 19),  # hind legs
-    (67, 14), (67, 6), (60, 6), (61, 14), (59, 21), (54, 18), (48, 19),
-    (46, 12), (47, 2), (37, 2), (38, 11), (36, 19),  # fore legs
-    (33, 14), (33, 6), (26, 6), (27, 14), (26, 23),
-    (21, 30), (18, 38), (17, 47), (16, 57), (15, 67), (14, 75), (12, 80), (7, 81),
-)
-# fmt: on
-
-_Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+_Curve = Callable[[np.ndarray], np.ndarray]  # of u in [0, 1): a number x + iy
 
 
-def _ring(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    angle = np.floor(8 * u) * math.pi / 4
-    return np.cos(angle), np.sin(angle)
+def _moons(u: np.ndarray) -> np.ndarray:
+    upper = np.exp(2j * math.pi * (u % 0.5))
+    return np.where(u < 0.5, upper, 1 + 0.5j - upper)
 
 
-def _moons(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    angle, upper = math.pi * (2 * u % 1), u < 0.5
-    x, y = np.cos(angle), np.sin(angle)
-    return np.where(upper, x, 1 - x), np.where(upper, y, 0.5 - y)
-
-
-def _swiss_roll(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _swiss_roll(u: np.ndarray) -> np.ndarray:
     # The length of a spiral grows with the square of the angle (within 3 % here).
     angle = math.pi * np.sqrt(1.5**2 + (4.5**2 - 1.5**2) * u)
-    return angle * np.cos(angle), angle * np.sin(angle)
+    return angle * np.exp(1j * angle)
 
 
-def _outline(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.array([*_SAUROPOD, _SAUROPOD[0]], dtype=float).T
-    length = np.cumsum(np.hypot(np.diff(x, prepend=x[0]), np.diff(y, prepend=y[0])))
-    return np.interp(u * length[-1], length, x), np.interp(u * length[-1], length, y)
+def _outline(u: np.ndarray) -> np.ndarray:
+    corners = np.loadtxt(Path(__file__).with_name("outline.csv"), delimiter=",")
+    z = np.concatenate([corners, corners[:1]]) @ [1, 1j]
+    length = np.abs(np.diff(z, prepend=z[0])).cumsum()
+    return np.interp(u * length[-1], length, z)
 
 
-# A curve over u in [0, 1), in how many classes u is cut, and the blur around the curve.
+# A curve, in how many classes u is cut, and the blur around the curve.
 _POINTS: dict[str, tuple[_Curve, int, float]] = {
-    "ring": (_ring, 8, RING_STD),
+    "ring": (lambda u: np.exp(0.25j * math.pi * np.floor(8 * u)), 8, RING_STD),
     "moons": (_moons, 2, 0.07),
     "swiss_roll": (_swiss_roll, 4, 0.05),
     "outline": (_outline, 1, 0.02),
@@ -326,23 +272,18 @@ def points(
     """
     _validate.choice("name", name, _POINTS)
     n = _validate.integer("n", n, 1)
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator must be a torch.Generator or None, got {generator!r}; "
-            "torch.Generator().manual_seed(0) makes one"
-        )
-    if generator is not None and generator.device.type != "cpu":
-        raise ValueError(
-            f"generator must be on the CPU, got one on {generator.device}; "
-            "move the points afterwards"
-        )
+    if generator is not None:
+        cure = " (torch.Generator().manual_seed(0) makes one)"
+        _validate.instance("generator", generator, torch.Generator, cure)
+        if (where := generator.device).type != "cpu":
+            cure = "move the points afterwards"
+            _validate.fail("generator", "be on the CPU", f"one on {where}", cure)
     curve, n_classes, std = _POINTS[name]
     u = torch.rand(n, generator=generator, dtype=torch.float64)
     blur = std * torch.randn(n, 2, generator=generator, dtype=torch.float64)
-    grid = np.stack(curve((np.arange(8000) + 0.5) / 8000), axis=1)  # the whole curve
-    mean = grid.mean(axis=0)
-    scale = math.sqrt((1 - std**2) / (grid - mean).var())
-    x = (np.stack(curve(u.numpy()), axis=1) - mean) * scale
+    grid = curve((np.arange(8000) + 0.5) / 8000)  # the whole curve
+    scale = math.sqrt(2 * (1 - std**2) / grid.var())  # its variance is that of two axes
+    x = ((curve(u.numpy()) - grid.mean()) * scale).view(float).reshape(n, 2)
     return (torch.from_numpy(x) + blur).float(), (n_classes * u).long()
 
 

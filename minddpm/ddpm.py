@@ -1,27 +1,22 @@
-"""The diffusion model: the forward process q, the loss, and one reverse step p.
+"""The diffusion model: the forward process q, the loss, and what a reverse step needs.
 
 Equation numbers are those of DDPM (Ho, Jain & Abbeel 2020, arXiv 2006.11239) and of
 CFG (Ho & Salimans 2022, arXiv 2207.12598); v-prediction is that of Salimans & Ho (2022,
 arXiv 2202.00512).
 """
 
-import itertools
-import math
 from collections.abc import Callable
-from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from minddpm import _validate
+from minddpm import _validate, samplers
+from minddpm._validate import Labels, Times
 from minddpm.device import Rng, randn
 from minddpm.schedule import Schedule, short_names
 
-Times: TypeAlias = int | Tensor  # one time for all samples, or (B,) int64
-Labels: TypeAlias = Tensor | None  # (B,) int64; None is "no label"
-
-PREDICTIONS = ("eps", "x0", "v")
+Device: TypeAlias = torch.device | str | None
 
 
 class DDPM(nn.Module):
@@ -65,48 +60,46 @@ class DDPM(nn.Module):
     sqrtmab: Tensor
     posterior_variances: Tensor
 
+    @_validate.by_name
     def __init__(
-        self,
-        nn_model: nn.Module,
-        betas: tuple[float, float] = (1e-4, 0.02),
-        n_T: int = 1000,
-        device: torch.device | str | None = None,
-        drop_prob: float = 0.1,
-        *,
-        schedule: Schedule | None = None,
-        prediction: str = "eps",
-    ) -> None:
+        self, nn_model: nn.Module, betas: tuple[float, float] = (1e-4, 0.02),
+        n_T: int = 1000, device: Device = None, drop_prob: float = 0.1, *,
+        schedule: Schedule | None = None, prediction: str = "eps",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.nn_model = _validate.instance("nn_model", nn_model, nn.Module)
-        n_T = _validate.integer("n_T", n_T, 1)
         if schedule is None:
-            if not isinstance(betas, tuple | list) or len(betas) != 2:
-                raise ValueError(
-                    f"betas must be the pair (beta_1, beta_T), got {betas!r}; for a "
-                    "table of betas pass schedule=Schedule.from_betas(…)"
-                )
             schedule = Schedule.linear(n_T, *betas)
-        elif tuple(betas) != (1e-4, 0.02) or n_T != 1000:
+        elif (*betas, n_T) != (1e-4, 0.02, 1000):
             raise ValueError(
-                f"schedule replaces betas and n_T, got betas = {betas} and n_T = {n_T} "
-                "as well: leave them out"
+                f"schedule replaces betas and n_T: leave them out, got {betas}, {n_T}"
             )
-        cure = "; Schedule.from_betas(…) makes one from a table"
-        self.schedule = _validate.instance("schedule", schedule, Schedule, cure)
-        self.n_T = schedule.T
-        self.drop_prob = _validate.real("drop_prob", drop_prob, 0.0, 1.0)
-        self.prediction = _validate.choice("prediction", prediction, PREDICTIONS)
+        own = getattr(nn_model, "schedule", schedule)  # an oracle's answers hold for it
+        if isinstance(own, Schedule) and not torch.equal(own.betas, schedule.betas):
+            raise ValueError(
+                f"schedule must be nn_model.schedule, {own}, got {schedule}: pass that"
+            )
+        self.drop_prob, self.prediction = float(drop_prob), prediction
         for name, table in (schedule.tables() | short_names(schedule)).items():
             self.register_buffer(name, table.clone())
-        if device is None:
-            tensors = itertools.chain(nn_model.parameters(), nn_model.buffers())
-            device = next((tensor.device for tensor in tensors), "cpu")
-        self.to(device)
+        held = nn_model.state_dict().values()
+        self.to(device or next((tensor.device for tensor in held), "cpu"))
 
     @property
     def device(self) -> torch.device:
         """The device that the tables are on."""
         return self.betas.device
+
+    @property
+    def n_T(self) -> int:
+        """The number of steps T."""
+        return len(self.betas) - 1
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise schedule: a copy of the buffers, which are what is looked up."""
+        names = Schedule.__dataclass_fields__
+        return Schedule(**{k: getattr(self, k).float().cpu().clone() for k in names})
 
     @property
     def n_classes(self) -> int:
@@ -135,8 +128,7 @@ class DDPM(nn.Module):
             TypeError: if a dtype is wrong.
             ValueError: if a shape is wrong or t is out of range.
         """
-        eps = self._noise(eps, x_s, generator)
-        at = self._at(t, x_s)
+        at, eps = self._at(t, x_s=x_s), _noise(eps, x_s, generator)
         return at(self.alphas).sqrt() * x_s + at(self.betas).sqrt() * eps
 
     def q_sample(
@@ -164,8 +156,7 @@ class DDPM(nn.Module):
         >>> ddpm.q_sample(torch.ones(1, 2), 1000, eps=torch.zeros(1, 2))
         tensor([[0.0064, 0.0064]])
         """
-        eps = self._noise(eps, x0, generator)
-        at = self._at(t, x0)
+        at, eps = self._at(t, x0=x0), _noise(eps, x0, generator)
         return at(self.sqrtab) * x0 + at(self.sqrtmab) * eps
 
     def q_posterior(self, x0: Tensor, x_t: Tensor, t: Times) -> tuple[Tensor, Tensor]:
@@ -187,8 +178,8 @@ class DDPM(nn.Module):
             TypeError: if a dtype is wrong.
             ValueError: if a shape is wrong or t is out of range.
         """
+        at, before = self._at(t, x_t=x_t), self._at(t, shift=-1, x_t=x_t)
         _validate.floats("x0", x0, tuple(x_t.shape))
-        at, before = self._at(t, x_t), self._at(t, x_t, shift=-1)
         one_minus = at(self.sqrtmab) ** 2
         of_x0 = before(self.sqrtab) * at(self.betas) / one_minus
         of_x_t = at(self.alphas).sqrt() * before(self.sqrtmab) ** 2 / one_minus
@@ -231,7 +222,7 @@ class DDPM(nn.Module):
         Raises:
             TypeError: if x is no float tensor.
         """
-        n = len(_validate.floats("x", x))
+        n = _validate.batch("x", x)
         where = x.device if generator is None else generator.device
         t = torch.randint(1, self.n_T + 1, (n,), generator=generator, device=where)
         eps = randn(x.shape, x, generator)
@@ -240,15 +231,9 @@ class DDPM(nn.Module):
         return t.to(x.device), eps, mask.to(x.device)
 
     def losses(
-        self,
-        x0: Tensor,
-        t: Times,
-        c: Labels = None,
-        *,
-        eps: Tensor | None = None,
-        context_mask: Tensor | None = None,
-        generator: Rng = None,
-    ) -> Tensor:
+        self, x0: Tensor, t: Times, c: Labels = None, *, eps: Tensor | None = None,
+        context_mask: Tensor | None = None, generator: Rng = None,
+    ) -> Tensor:  # fmt: skip
         """Return each sample's loss at chosen times [DDPM eq. 14].
 
         Args:
@@ -268,13 +253,11 @@ class DDPM(nn.Module):
             ValueError: if a shape is wrong, t or a label is out of range, or there is
                 no sample.
         """
-        eps = self._noise(eps, x0, generator)
-        x_t = self.q_sample(x0, t, eps)
+        at, eps = self._at(t, x0=x0), _noise(eps, x0, generator)
+        answer = self._network(self.q_sample(x0, t, eps), t, c, context_mask)
         target = eps if self.prediction == "eps" else x0
         if self.prediction == "v":
-            at = self._at(t, x0)
             target = at(self.sqrtab) * eps - at(self.sqrtmab) * x0
-        answer = self._network(x_t, t, c, context_mask)
         return (target - answer).square().flatten(1).mean(dim=1)
 
     # --- the reverse process p -------------------------------------------------------
@@ -301,16 +284,16 @@ class DDPM(nn.Module):
             ValueError: if a shape is wrong, t or a label is out of range, or w is not 0
                 without labels.
         """
-        w = _validate.real("w", w, -math.inf, math.inf)
-        if w == 0:
+        if _validate.named("w", w) == 0:
             return self._to_eps(self._network(x_t, t, c), x_t, t)
         if c is None:
             raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
-        n = len(x_t)
+        n = _validate.batch("x_t", x_t, self.device)
         t = _validate.times(t, n, self.n_T, device=x_t.device)
-        hidden = torch.cat([torch.zeros(n), torch.ones(n)]).to(x_t)
+        c = _validate.labels("c", c, n, self.n_classes)
+        hidden = torch.arange(2 * n, device=x_t.device) >= n
         with_label, without = self._network(
-            torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([c, c]), hidden
+            torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([c, c]), hidden.to(x_t)
         ).chunk(2)
         # the same for any prediction: what turns an answer into ε is linear
         return self._to_eps((1 + w) * with_label - w * without, x_t, t)
@@ -332,66 +315,18 @@ class DDPM(nn.Module):
             TypeError: if a dtype is wrong.
             ValueError: if a shape is wrong or t is out of range.
         """
+        at = self._at(t, x_t=x_t)
         _validate.floats("eps_hat", eps_hat, tuple(x_t.shape))
-        at = self._at(t, x_t)
         return (x_t - at(self.sqrtmab) * eps_hat) / at(self.sqrtab)
 
-    @torch.no_grad()
-    def p_step(
-        self,
-        x_t: Tensor,
-        t: int,
-        c: Labels = None,
-        *,
-        w: float = 0.0,
-        variance: str = "posterior",
-        clip_x0: float | None = None,
-        generator: Rng = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Take one reverse step, from x_t to x_{t−1} [DDPM Algorithm 2, eq. 7 and 11].
+    p_step = samplers.p_step
 
-        x_{t−1} = μ̃(x̂_0, x_t) + σ_t z, with no noise at the last step, t = 1.
-
-        Args:
-            x_t: noisy samples, (B, *D) float.
-            t: the time of x_t, an int in 1…n_T.
-            c: labels, (B,) int64, or None.
-            w: guidance weight, as in `predict_eps`.
-            variance: σ_t² is "posterior" (β̃_t) or "beta" (β_t).
-            clip_x0: clamp x̂_0 (not x_t) to [−clip_x0, clip_x0]; None does not.
-            generator: source of the noise z, drawn once unless t = 1.
-
-        Returns:
-            x_{t−1} and x̂_0, both (B, *D).
-
-        Raises:
-            TypeError: if a dtype is wrong or t is no int.
-            ValueError: if a shape is wrong or an argument is out of range.
-        """
-        t = _validate.integer("t", t, 1, self.n_T)
-        _validate.choice("variance", variance, ("posterior", "beta"))
-        x0_hat = self.predict_x0(x_t, t, self.predict_eps(x_t, t, c, w))
-        if clip_x0 is not None:
-            clip_x0 = _validate.real("clip_x0", clip_x0, 0.0, math.inf)
-            x0_hat = x0_hat.clamp(-clip_x0, clip_x0)
-        mean, posterior = self.q_posterior(x0_hat, x_t, t)
-        if t == 1:
-            return mean, x0_hat
-        sigma_t = (posterior if variance == "posterior" else self.betas[t]).sqrt()
-        return mean + sigma_t * randn(x_t.shape, x_t, generator), x0_hat
-
+    @_validate.by_name
     def sample(
-        self,
-        n_sample: int,
-        size: tuple[int, ...],
-        device: torch.device | str | None = None,
-        guide_w: float = 0.0,
-        *,
-        c: Labels = None,
-        variance: str = "posterior",
-        clip_x0: float | None = None,
-        generator: Rng = None,
-    ) -> Tensor:
+        self, n_sample: int, size: tuple[int, ...], device: Device = None,
+        guide_w: float = 0.0, *, c: Labels = None, generator: Rng = None,
+        **options: Any,
+    ) -> Tensor:  # fmt: skip
         """Draw samples, all n_T steps from pure noise [DDPM Algorithm 2].
 
         Args:
@@ -401,9 +336,8 @@ class DDPM(nn.Module):
             guide_w: guidance weight w, as in `predict_eps`.
             c: labels, (n_sample,) int64; None cycles through 0…n_classes−1, or samples
                 without labels where the network has no `n_classes`.
-            variance: as in `p_step`.
-            clip_x0: as in `p_step`.
             generator: source of x_T and of every step's noise, in this order.
+            **options: `variance` and `clip_x0`, as in `samplers.ancestral`.
 
         Returns:
             The samples, (n_sample, *size) float32.
@@ -412,15 +346,12 @@ class DDPM(nn.Module):
             TypeError: if an argument is of the wrong type.
             ValueError: if an argument is out of range.
         """
-        n_sample = _validate.integer("n_sample", n_sample, 1)
         if c is None and self.n_classes:
             c = torch.arange(n_sample, device=self.device) % self.n_classes
         here = torch.empty(0, device=device or self.device)
-        x = randn(torch.Size((n_sample, *size)), here, generator)
-        step = partial(self.p_step, c=c, w=guide_w, variance=variance, clip_x0=clip_x0)
-        for t in range(self.n_T, 0, -1):
-            x, _ = step(x, t, generator=generator)
-        return x
+        x_T = randn(torch.Size((n_sample, *size)), here, generator)
+        options |= {"w": guide_w, "generator": generator}
+        return samplers.sample(samplers.ancestral(self, x_T, c, **options))
 
     # --- plumbing --------------------------------------------------------------------
 
@@ -428,38 +359,42 @@ class DDPM(nn.Module):
         """Turn the network's answer into a prediction of the noise."""
         if self.prediction == "eps":
             return answer
-        at = self._at(t, x_t)
+        at = self._at(t, x_t=x_t)
         if self.prediction == "v":
             return at(self.sqrtmab) * x_t + at(self.sqrtab) * answer
         return (x_t - at(self.sqrtab) * answer) / at(self.sqrtmab)
 
-    def _at(self, t: Times, x: Tensor, shift: int = 0) -> Callable[[Tensor], Tensor]:
-        """Return a function that looks up a table at t + shift, as (B, 1, …)."""
-        n = len(_validate.on_device("x", _validate.floats("x", x), self.device))
+    def _at(
+        self, t: Times, shift: int = 0, **samples: Tensor
+    ) -> Callable[[Tensor], Tensor]:
+        """Return a function that looks up a table at t + shift, as (B, 1, …).
+
+        The samples, which say how many and where, come under their caller's name.
+        """
+        ((name, x),) = samples.items()
+        n = _validate.batch(name, x, self.device)
         index = _validate.times(t, n, self.n_T, device=x.device) + shift
         return lambda table: table[index].view(n, *(1,) * (x.ndim - 1))
-
-    @staticmethod
-    def _noise(eps: Tensor | None, x: Tensor, generator: Rng) -> Tensor:
-        """Return the given noise, once its shape is checked, or draw some."""
-        _validate.floats("x", x)
-        if eps is None:
-            return randn(x.shape, x, generator)
-        return _validate.floats("eps", eps, tuple(x.shape))
 
     def _network(
         self, x_t: Tensor, t: Times, c: Labels, context_mask: Tensor | None = None
     ) -> Tensor:
         """Call the network as its protocol says; no labels are all labels dropped."""
-        n = len(_validate.on_device("x", _validate.floats("x", x_t), self.device))
+        n = _validate.batch("x_t", x_t, self.device)
         t = _validate.times(t, n, self.n_T, device=x_t.device)
         if c is None:
             c = torch.zeros(n, dtype=torch.int64, device=x_t.device)
             context_mask = torch.ones(n, device=x_t.device)
         elif context_mask is None:
             context_mask = torch.zeros(n, device=x_t.device)
-        c = _validate.labels("c", c, n, self.n_classes)
-        _validate.on_device("c", c, self.device)
+        _validate.labels("c", c, n, self.n_classes, self.device)
         _validate.floats("context_mask", context_mask, (n,))
         answer = self.nn_model(x_t, c, t / self.n_T, context_mask)
         return _validate.floats("nn_model's output", answer, tuple(x_t.shape))
+
+
+def _noise(eps: Tensor | None, x: Tensor, generator: Rng) -> Tensor:
+    """Return the given noise, once its shape is checked, or draw some."""
+    if eps is None:
+        return randn(x.shape, x, generator)
+    return _validate.floats("eps", eps, tuple(x.shape))

@@ -6,6 +6,7 @@ can take their place. `config` holds the arguments each was made with.
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -34,18 +35,16 @@ class Conditioning(nn.Module):
 
     frequencies: Tensor
 
+    @_validate.by_name
     def __init__(self, n_feat: int, n_classes: int, null_label: str) -> None:
         super().__init__()
-        n_feat = _validate.integer("n_feat", n_feat, 2)
-        if n_feat % 2:
+        if _validate.integer("n_feat", n_feat, 2) % 2:
             raise ValueError(f"n_feat must be even, got {n_feat}")
-        self.n_classes = _validate.integer("n_classes", n_classes, 0)
-        _validate.choice("null_label", null_label, ("learned", "zero"))
+        self.n_classes = n_classes
         frequencies = torch.logspace(0, 3, n_feat // 2)
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.time = nn.Sequential(
-            nn.Linear(n_feat, n_feat), nn.SiLU(), nn.Linear(n_feat, n_feat)
-        )
+        layers = nn.Linear(n_feat, n_feat), nn.SiLU(), nn.Linear(n_feat, n_feat)
+        self.time = nn.Sequential(*layers)
         if n_classes:
             zero = n_classes if null_label == "zero" else None
             self.label = nn.Embedding(n_classes + 1, n_feat, padding_idx=zero)
@@ -91,21 +90,15 @@ class MLP(nn.Module):
     torch.Size([5, 2])
     """
 
+    @_validate.by_name
     def __init__(
-        self,
-        dim: int = 2,
-        n_feat: int = 128,
-        n_classes: int = 0,
-        *,
-        n_layers: int = 3,
+        self, dim: int = 2, n_feat: int = 128, n_classes: int = 0, *, n_layers: int = 3,
         null_label: str = "learned",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.config = _arguments(locals())
-        self.dim = _validate.integer("dim", dim, 1)
-        n_layers = _validate.integer("n_layers", n_layers, 1)
         self.condition = Conditioning(n_feat, n_classes, null_label)
-        self.n_classes = n_classes
+        self.dim, self.n_classes = dim, n_classes
         self.enter = nn.Linear(dim, n_feat)
         self.told = nn.ModuleList(nn.Linear(n_feat, n_feat) for _ in range(n_layers))
         self.layers = nn.ModuleList(nn.Linear(n_feat, n_feat) for _ in range(n_layers))
@@ -201,41 +194,27 @@ class UNet(nn.Module):
     torch.Size([5, 1, 28, 28])
     """
 
+    @_validate.by_name
     def __init__(
-        self,
-        in_channels: int = 1,
-        n_feat: int = 32,
-        n_classes: int = 10,
-        *,
-        patch: int = 2,
-        widths: tuple[int, ...] = (1, 2),
-        middle: int = 1,
+        self, in_channels: int = 1, n_feat: int = 32, n_classes: int = 10, *,
+        patch: int = 2, widths: tuple[int, ...] = (1, 2), middle: int = 1,
         null_label: str = "learned",
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.config = _arguments(locals())
-        self.in_channels = _validate.integer("in_channels", in_channels, 1)
-        self.patch = _validate.integer("patch", patch, 1)
         if not widths:
             raise ValueError("widths must name at least one level, got ()")
-        widths = tuple(_validate.integer("widths", width, 1) for width in widths)
         self.condition = Conditioning(n_feat, n_classes, null_label)
-        self.n_classes = n_classes
-        channels = [n_feat * width for width in widths]
+        self.in_channels, self.patch, self.n_classes = in_channels, patch, n_classes
+        channels = [n_feat * _validate.integer("widths", width, 1) for width in widths]
         folded = in_channels * patch**2
         self.enter = nn.Conv2d(folded, channels[0], 3, padding=1)
-        self.downs = nn.ModuleList()
-        for n_in, n_out in zip([channels[0], *channels], channels, strict=False):
-            self.downs.append(ResBlock(n_in, n_out, n_feat))
-        middle = _validate.integer("middle", middle, 1)
-        self.middle = nn.ModuleList(
-            ResBlock(channels[-1], channels[-1], n_feat) for _ in range(middle)
-        )
-        self.ups = nn.ModuleList()
-        for n_skip, n_out in zip(
-            channels[::-1], [*channels[-2::-1], channels[0]], strict=True
-        ):
-            self.ups.append(ResBlock(2 * n_skip, n_out, n_feat))
+        first, last = channels[0], channels[-1]
+        downs = pairwise([first, *channels])
+        ups = pairwise([*channels[::-1], first])
+        self.downs = nn.ModuleList(ResBlock(*pair, n_feat) for pair in downs)
+        self.middle = nn.ModuleList(ResBlock(last, last, n_feat) for _ in range(middle))
+        self.ups = nn.ModuleList(ResBlock(2 * n, n_out, n_feat) for n, n_out in ups)
         self.norm = nn.GroupNorm(_groups(channels[0]), channels[0])
         self.leave = nn.Conv2d(channels[0], folded, 3, padding=1)
         _zero(self.leave)

@@ -6,13 +6,15 @@ numbers are those of DDPM (Ho, Jain & Abbeel 2020, arXiv 2006.11239).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from minddpm import _validate
+from minddpm._validate import Labels, Times
+from minddpm.device import Rng, randn
 from minddpm.schedule import Schedule
 
 BLOCK = 2**23  # numbers in a (rows, K) block: 64 MB of float64
@@ -58,14 +60,9 @@ class GaussianMixture(nn.Module):
     sqrt_one_minus_alpha_bars: Tensor
 
     def __init__(
-        self,
-        means: Tensor,
-        stds: float | Tensor,
-        schedule: Schedule,
-        *,
-        weights: Tensor | None = None,
-        labels: Tensor | None = None,
-    ) -> None:
+        self, means: Tensor, stds: float | Tensor, schedule: Schedule, *,
+        weights: Tensor | None = None, labels: Tensor | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         n = len(_samples("means", means))
         if isinstance(stds, Tensor):
@@ -73,12 +70,10 @@ class GaussianMixture(nn.Module):
             _refuse("stds", stds, wrong, "be finite and at least 0")
         else:
             stds = means.new_tensor([_validate.real("stds", stds, 0.0, math.inf)])
-        if weights is None:
-            weights = torch.ones(n).to(means)
+        weights = torch.ones(n).to(means) if weights is None else weights
         wrong = ~(_validate.floats("weights", weights, (n,)).isfinite() & (weights > 0))
         _refuse("weights", weights, wrong, "be finite and positive")
-        cure = "; for a table of betas take Schedule.from_betas(…)"
-        _validate.instance("schedule", schedule, Schedule, cure)
+        _validate.like("schedule", schedule, "Schedule", "posterior_variances")
         present: list[int] = []
         if labels is not None:
             present = _validate.labels("labels", labels, n).unique().tolist()
@@ -97,7 +92,7 @@ class GaussianMixture(nn.Module):
             self.register_buffer(name, table)
 
     def forward(
-        self, x_t: Tensor, c: Tensor | None, t: Tensor, context_mask: Tensor | None
+        self, x_t: Tensor, c: Labels, t: Tensor, context_mask: Labels
     ) -> Tensor:
         """Predict the noise in x_t, as the network protocol asks.
 
@@ -117,24 +112,15 @@ class GaussianMixture(nn.Module):
         n = len(_validate.floats("x_t", x_t))
         share = _validate.floats("t", t).detach().float().reshape(-1)
         if len(share) not in (1, n):
-            raise ValueError(
-                f"t must hold one time, or one a sample ({n}), got {tuple(t.shape)}"
-            )
-        T = self.schedule.T
-        steps = (share * T).round().long()
-        rule = (
-            f"be in (0, 1], the step divided by T = {T} (eps() takes the step itself)"
-        )
+            raise ValueError(f"t must hold 1 or {n} times, got {tuple(t.shape)}")
+        steps = (share * self.schedule.T).round().long()
+        rule = f"be in (0, 1], the step over T = {self.schedule.T} (eps takes steps)"
         _refuse("t", share, (steps < 1) | ~(share <= 1), rule)
         c = c if self.n_classes else None
         return self.eps(x_t, steps.expand(n), c, context_mask)
 
     def eps(
-        self,
-        x_t: Tensor,
-        t: int | Tensor,
-        c: Tensor | None = None,
-        context_mask: Tensor | None = None,
+        self, x_t: Tensor, t: Times, c: Labels = None, context_mask: Labels = None
     ) -> Tensor:
         """Return the best guess of the noise: the minimiser of [DDPM eq. 14].
 
@@ -159,7 +145,7 @@ class GaussianMixture(nn.Module):
         x0_hat, _ = self._posterior(x, signal, noise, c)
         return ((x - signal * x0_hat) / noise).view_as(x_t).to(x_t)
 
-    def denoise(self, x_t: Tensor, t: int | Tensor, c: Tensor | None = None) -> Tensor:
+    def denoise(self, x_t: Tensor, t: Times, c: Labels = None) -> Tensor:
         """Return the best guess of the clean sample, by Bayes' rule on [DDPM eq. 4].
 
         E[x_0 | x_t, c] = Σ_k r_k (μ_k + √ᾱ_t s_k² (x_t − √ᾱ_t μ_k) / v_k) with
@@ -181,7 +167,7 @@ class GaussianMixture(nn.Module):
         x0_hat, _ = self._posterior(*self._inputs(x_t, t), self._known(c, len(x_t)))
         return x0_hat.view_as(x_t).to(x_t)
 
-    def score(self, x_t: Tensor, t: int | Tensor, c: Tensor | None = None) -> Tensor:
+    def score(self, x_t: Tensor, t: Times, c: Labels = None) -> Tensor:
         """Return ∇ log q(x_t | c) = −E[ε | x_t, c] / √(1−ᾱ_t), from [DDPM eq. 4].
 
         Args:
@@ -200,7 +186,7 @@ class GaussianMixture(nn.Module):
         x0_hat, _ = self._posterior(x, signal, noise, self._known(c, len(x)))
         return ((signal * x0_hat - x) / noise**2).view_as(x_t).to(x_t)
 
-    def log_prob(self, x_t: Tensor, t: int | Tensor, c: Tensor | None = None) -> Tensor:
+    def log_prob(self, x_t: Tensor, t: Times, c: Labels = None) -> Tensor:
         """Return log q(x_t | c), the density of the noisy data, from [DDPM eq. 4].
 
         Args:
@@ -225,11 +211,7 @@ class GaussianMixture(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self,
-        n: int,
-        *,
-        c: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        self, n: int, *, c: Labels = None, generator: Rng = None
     ) -> tuple[Tensor, Tensor]:
         """Draw clean samples x_0 from the mixture, at t = 0.
 
@@ -249,26 +231,23 @@ class GaussianMixture(nn.Module):
         c = self._known(c, n)
         device = self.means.device if generator is None else generator.device
         weights = self.weights.to(device)
-        if c is None:
-            k = weights.multinomial(n, replacement=True, generator=generator)
-        else:
-            k = torch.empty(n, dtype=torch.int64, device=device)
-            for label in c.unique().tolist():
-                mine = (c == label).to(device)
-                of_class = weights * (self.labels == label).to(device)
-                k[mine] = of_class.multinomial(
-                    int(mine.sum()), replacement=True, generator=generator
-                )
+        k = torch.empty(n, dtype=torch.int64, device=device)
+        for label in [None] if c is None else c.unique().tolist():
+            mine = slice(None) if c is None else (c == label).to(device)
+            chosen = (
+                weights if c is None else weights * (self.labels == label).to(device)
+            )
+            k[mine] = chosen.multinomial(len(k[mine]), True, generator=generator)
         k = k.to(self.means.device)
         x0 = self.means[k]
         stds = self.stds.expand(len(self.means))[k].view(n, *(1,) * (x0.ndim - 1))
-        x0 = x0 + stds * _draw(torch.randn, x0.shape, generator, x0)
+        x0 = x0 + stds * randn(x0.shape, x0, generator)
         return x0, torch.zeros_like(k) if self.labels is None else self.labels[k]
 
     # --- plumbing --------------------------------------------------------------------
 
     def _inputs(
-        self, x_t: Tensor, t: int | Tensor, low: int = 1
+        self, x_t: Tensor, t: Times, low: int = 1
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return x_t as (B, d), √ᾱ_t and √(1−ᾱ_t) as (B, 1), all float64."""
         n = len(_validate.floats("x_t", x_t, (None, *self.data_shape)))
@@ -279,16 +258,12 @@ class GaussianMixture(nn.Module):
         noise = _wide(self.sqrt_one_minus_alpha_bars[t]).view(n, 1)
         return _wide(x_t).reshape(n, self.data_shape.numel()), signal, noise
 
-    def _known(
-        self, c: Tensor | None, n: int, context_mask: Tensor | None = None
-    ) -> Tensor | None:
+    def _known(self, c: Labels, n: int, context_mask: Labels = None) -> Labels:
         """Check the labels and return them with −1 for the dropped ones."""
         if c is None:
             return None
         if self.labels is None:
-            raise ValueError(
-                "c must be None for an unlabelled mixture; build it with labels=…"
-            )
+            raise ValueError("c must be None without labels; build it with labels=…")
         _validate.labels("c", c, n, self.n_classes)
         if context_mask is not None:
             _validate.floats("context_mask", context_mask, (n,))
@@ -298,7 +273,7 @@ class GaussianMixture(nn.Module):
         return c
 
     def _posterior(
-        self, x: Tensor, signal: Tensor, noise: Tensor, c: Tensor | None
+        self, x: Tensor, signal: Tensor, noise: Tensor, c: Labels
     ) -> tuple[Tensor, Tensor]:
         """Return E[x_0 | x_t, c], (B, d), and log q(x_t | c), (B,); float64."""
         means = _wide(self.means).reshape(len(self.means), -1)  # (K, d)
@@ -375,14 +350,11 @@ class LossFloor(NamedTuple):
 
 
 @torch.no_grad()
+@_validate.by_name
 def loss_floor(
-    denoiser: GaussianMixture,
-    ts: int | Sequence[int] | Tensor | None = None,
-    n: int = 1000,
-    *,
-    drop_prob: float = 0.0,
-    generator: torch.Generator | None = None,
-) -> LossFloor:
+    denoiser: GaussianMixture, ts: int | Sequence[int] | Tensor | None = None,
+    n: int = 1000, *, drop_prob: float = 0.0, generator: Rng = None,
+) -> LossFloor:  # fmt: skip
     """Estimate the least L_simple that any network can reach [DDPM eq. 14].
 
     The mean over the dimensions of (ε − E[ε | x_t, c])², for n fresh draws of x_0 and ε
@@ -406,14 +378,10 @@ def loss_floor(
     >>> loss_floor(one_point, ts=[1, 50, 100]).mean < 1e-12
     True
     """
-    if not isinstance(denoiser, GaussianMixture):
-        raise TypeError(
-            "denoiser must be a GaussianMixture or an ExactDenoiser, got "
-            f"{type(denoiser).__name__}; a network's loss is no floor"
-        )
+    cure = " (an ExactDenoiser is one); a network's loss is no floor"
+    _validate.instance("denoiser", denoiser, GaussianMixture, cure)
     T = denoiser.schedule.T
     n = _validate.integer("n", n, 2)
-    drop_prob = _validate.real("drop_prob", drop_prob, 0.0, 1.0)
     ts = torch.arange(1, T + 1) if ts is None else torch.as_tensor(ts).reshape(-1)
     t_all = [_validate.integer("ts", t, 1, T) for t in ts.tolist()]
     if not t_all:
@@ -422,28 +390,21 @@ def loss_floor(
     for t in t_all:
         x0, c = denoiser.sample(n, generator=generator)
         x, signal, noise = denoiser._inputs(x0, t)
-        eps = _draw(torch.randn, x.shape, generator, x)
-        hidden = (_draw(torch.rand, (n,), generator, x) < drop_prob).to(x)
+        eps = randn(x.shape, x, generator)
+        hidden = (randn((n,), x, generator, torch.rand) < drop_prob).to(x)
         x_t = (signal * x + noise * eps).view_as(x0)
         eps_hat = denoiser(x_t, c.to(x.device), torch.full_like(hidden, t / T), hidden)
         errors.append((eps - eps_hat.view_as(eps)).square().mean(dim=1).cpu())
     error = torch.stack(errors)  # (K, n)
-    per_t, standard_error = error.mean(dim=1), error.std(dim=1) / math.sqrt(n)
-    return LossFloor(
-        torch.tensor(t_all),
-        per_t,
-        standard_error,
-        float(per_t.mean()),
-        float(standard_error.norm()) / len(t_all),
-    )
+    per_t, se = error.mean(dim=1), error.std(dim=1) / math.sqrt(n)
+    means = float(per_t.mean()), float(se.norm()) / len(t_all)
+    return LossFloor(torch.tensor(t_all), per_t, se, *means)
 
 
 def _samples(name: str, value: Tensor) -> Tensor:
     """Return `value` if it is a float tensor of at least one sample, all finite."""
     if _validate.floats(name, value).ndim == 0 or value.numel() == 0:
-        raise ValueError(
-            f"{name} must hold at least one sample, got shape {tuple(value.shape)}"
-        )
+        raise ValueError(f"{name} must hold samples, got shape {tuple(value.shape)}")
     _refuse(name, value, ~value.isfinite(), "be finite: clean the data first")
     return value
 
@@ -452,18 +413,6 @@ def _refuse(name: str, value: Tensor, wrong: Tensor, rule: str) -> None:
     """Raise if a value is wrong; on an accelerator do not wait to know."""
     if wrong.device.type == "cpu" and wrong.any():
         raise ValueError(f"{name} must {rule}; got {value[wrong][0]:g}")
-
-
-def _draw(
-    random: Callable[..., Tensor],
-    shape: Sequence[int],
-    generator: torch.Generator | None,
-    like: Tensor,
-) -> Tensor:
-    """Draw numbers where the generator lives, then move them to `like`."""
-    device = like.device if generator is None else generator.device
-    drawn = random(shape, generator=generator, device=device, dtype=like.dtype)
-    return drawn.to(like.device)
 
 
 def _wide(x: Tensor) -> Tensor:

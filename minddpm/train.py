@@ -1,80 +1,276 @@
-"""Training: one plain loop over batches in memory.
+"""Training: Algorithm 1, on data in memory.
 
     history = train(ddpm, data.load("digits"), TrainConfig(steps=2000))
 
-On return `ddpm` holds the averaged weights (EMA), whichever way training ended. A
-`History` is also all that is needed to go on: `save_checkpoint` keeps it, and
-`train(…, resume=history)` continues as if nothing had happened.
-
-Under torchrun the same call trains on several processes: each takes its share of every
-batch, and the gradients are averaged.
+`gradient_steps` is the loop. `train` puts around it what a person wants to have: a
+progress bar, Ctrl-C that loses nothing, a callback. On return `ddpm` holds the averaged
+weights (EMA), whichever way training ended, and the `History` is all that is needed to
+go on: `train(…, resume=history)` continues as if nothing had happened.
 """
 
-import inspect
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from minddpm import _validate
+from minddpm._validate import Labels
 from minddpm.ddpm import DDPM
-from minddpm.device import default_device, over_processes, place
-from minddpm.app.history import (
-    EMA,
-    History,
-    TrainConfig,
-    begin,
-    load_checkpoint,
-    save_checkpoint,
-)
+from minddpm.device import Rng
 
-__all__ = [  # all that a training needs
-    "EMA",
-    "History",
-    "TrainConfig",
-    "default_device",
-    "load_checkpoint",
-    "save_checkpoint",
-    "train",
-]
+Data = tuple[Tensor, Tensor | None]
+LossOf = Callable[..., Tensor]  # of (x0, t, c, eps, context_mask): that of a batch
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a training run is made of; the defaults suit 8×8 digits on two cores.
+
+    Attributes:
+        steps: gradient steps, at least 1.
+        batch_size: samples a step, at least 1.
+        lr: learning rate, positive: what the warm-up rises towards.
+        warmup: steps over which the learning rate rises from 0; a cosine over all steps
+            takes it back to 0.
+        grad_clip: largest norm of the gradient, positive; a longer one is shortened.
+        ema_decay: in [0, 1); the averaged weights follow about the last
+            1 / (1 − ema_decay) steps.
+        max_seconds: stop after so many seconds if the steps are not done; the learning
+            rate then falls with the time instead, so the result depends on the speed of
+            the machine. None is no limit.
+        seed: seed of batches, times, noise and dropped labels (not of the network's
+            first weights: those are made before).
+
+    Raises:
+        TypeError: if a value is of the wrong type.
+        ValueError: if a value is out of range.
+    """
+
+    steps: int = 2000
+    batch_size: int = 128
+    lr: float = 2e-3
+    warmup: int = 100
+    grad_clip: float = 1.0
+    ema_decay: float = 0.995
+    max_seconds: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            _validate.named(name, value)
+
+
+class EMA:
+    """An exponential moving average of a model's parameters.
+
+    θ̄ ← d θ̄ + (1 − d) θ, with d = min(decay, (1 + k) / (10 + k)) at update k, so that
+    the average forgets the random start soon.
+
+    Args:
+        model: the model to follow; its parameters are copied now.
+        decay: d, in [0, 1).
+
+    Attributes:
+        shadow: the average, one tensor a parameter; while swapped, the raw weights.
+        updates: how often `update` was called.
+        swapped: whether the model holds the average.
+
+    Raises:
+        ValueError: if decay is out of range.
+    """
+
+    @_validate.by_name
+    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.updates, self.swapped = 0, False
+        self._live = list(model.parameters())
+        self.shadow = [p.detach().clone() for p in self._live]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average one step towards the model's present parameters.
+
+        Raises:
+            RuntimeError: if the two are swapped.
+        """
+        if self.swapped:
+            raise RuntimeError("the model holds the average: swap() back, then update")
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self.shadow, [p.data for p in self._live], 1 - decay)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the model's parameters and the average; twice is as before."""
+        for live, averaged in zip(self._live, self.shadow, strict=True):
+            kept = live.data.clone()
+            live.data.copy_(averaged)
+            averaged.copy_(kept)
+        self.swapped = not self.swapped
+
+
+@dataclass(repr=False, eq=False)
+class History:
+    """What happened in a training run so far, and what it needs to go on.
+
+    Args:
+        ddpm: the model.
+        config: the settings.
+        optimiser: of the model's parameters; None makes AdamW.
+        generator: source of batches, times, noise and dropped labels, on the model's
+            device; None makes one from `config.seed`.
+
+    Attributes:
+        step: how many steps were taken.
+        seconds: how long they took.
+        stopped: why it ended: "steps", "time" or "interrupted"; "running" before.
+        ema: the average that the model holds at the end; `history.ema.swap()` puts the
+            raw weights back, and a second call the averaged ones. While it runs, the
+            model holds the raw ones.
+        queue: indices of the shuffled data that were not used yet, int64.
+    """
+
+    ddpm: DDPM
+    config: TrainConfig
+    optimiser: Any = None
+    generator: Any = None
+    step: int = 0
+    seconds: float = 0.0
+    stopped: str = "running"
+
+    def __post_init__(self) -> None:
+        device, config = self.ddpm.device, self.config
+        if self.generator is None:
+            self.generator = torch.Generator(device).manual_seed(config.seed)
+        if self.optimiser is None:
+            one = device.type in ("cpu", "cuda")  # call for all parameters
+            self.optimiser = torch.optim.AdamW(
+                self.ddpm.parameters(),
+                config.lr,
+                (0.9, 0.99),
+                weight_decay=0,
+                fused=one,
+            )
+        self.ema = EMA(self.ddpm, config.ema_decay)
+        self.queue = torch.empty(0, dtype=torch.int64, device=self.generator.device)
+        self._losses = torch.zeros(config.steps, device=device)
+
+    @property
+    def losses(self) -> Tensor:
+        """The loss of each step that was taken, (step,) float32; for it a GPU waits."""
+        return self._losses[: self.step].cpu()
+
+    def take_up(self, losses: Tensor, queue: Tensor) -> None:
+        """Go on from the losses and the queue of an earlier history.
+
+        Args:
+            losses: (step,) float32.
+            queue: indices, int64.
+        """
+        self.step, self.queue = len(losses), queue.to(self.queue.device)
+        room = max(0, self.config.steps - self.step)
+        self._losses = nn.functional.pad(losses.to(self.ddpm.device), (0, room))
+
+    def to_be_read(self, step: int) -> bool:
+        """Return whether to look at a loss now: an accelerator has to wait for that.
+
+        Args:
+            step: how many steps were taken.
+
+        Returns:
+            True on the CPU, elsewhere once in 50 steps and at the end.
+        """
+        often = self.ddpm.device.type == "cpu" or step == self.config.steps
+        return often or step % 50 == 0
+
+    def __repr__(self) -> str:
+        last = self.losses[-100:]
+        return (
+            f"History({self.step} steps in {self.seconds:.1f} s, mean of the last "
+            f"{len(last)} losses {float(last.mean()):.4f}, stopped by {self.stopped})"
+        )
+
+
+def gradient_steps(
+    x0: Tensor, c: Labels, history: History, loss_of: LossOf, spent: Callable[[], float]
+) -> Iterator[int]:
+    """Take a gradient step each time the next one is asked for [DDPM Algorithm 1].
+
+    Args:
+        x0: samples, (N, *D) float, on the model's device.
+        c: their labels, (N,) int64, or None.
+        history: the state, which goes on with each step.
+        loss_of: computes the loss of a batch and its draws.
+        spent: tells the share of the time that is spent; at 1 no step is begun.
+
+    Yields:
+        How many steps were taken.
+
+    Raises:
+        FloatingPointError: if a loss is not finite; it names the step.
+    """
+    ddpm, config, generator = history.ddpm, history.config, history.generator
+    while history.step < config.steps and (share := spent()) < 1:
+        for group in history.optimiser.param_groups:
+            group["lr"] = config.lr * _rate(history.step, share, config)
+        while len(history.queue) < config.batch_size:  # one shuffle after another
+            new = torch.randperm(len(x0), generator=generator, device=generator.device)
+            history.queue = torch.cat([history.queue, new])
+        index, history.queue = history.queue.tensor_split([config.batch_size])
+        t, eps, mask = ddpm.draw(x0[index], generator)
+        history.optimiser.zero_grad()
+        loss = loss_of(x0[index], t, None if c is None else c[index], eps, mask)
+        history._losses[history.step] = loss.detach()
+        if history.to_be_read(history.step + 1):
+            _require_finite(history)
+        loss.backward()
+        nn.utils.clip_grad_norm_(ddpm.parameters(), config.grad_clip)
+        history.optimiser.step()
+        history.ema.update()
+        history.step += 1
+        yield history.step
 
 
 def train(
-    ddpm: DDPM,
-    data: tuple[Tensor, Tensor | None],
-    config: TrainConfig | None = None,
-    *,
-    generator: torch.Generator | None = None,
-    progress: bool = True,
-    callback: Callable[[History], None] | None = None,
-    resume: History | None = None,
-) -> History:
+    ddpm: DDPM, data: Data, config: TrainConfig | None = None, *,
+    optimiser: torch.optim.Optimizer | None = None, generator: Rng = None,
+    progress: bool = True, callback: Callable[[History], None] | None = None,
+    resume: History | None = None, loss_of: LossOf | None = None,
+    agree: Callable[[float], float] = float,
+) -> History:  # fmt: skip
     """Train the network of `ddpm` on data held in memory [DDPM Algorithm 1].
 
-    AdamW or Muon with a linear warm-up, a cosine decay, clipped gradients and an
-    average of the weights, which the model holds at the end. Ctrl-C (or the notebook's
-    stop button) ends it early and cleanly: you get the model and the history so far.
+    A linear warm-up, a cosine decay, clipped gradients and an average of the weights,
+    which the model holds at the end. Ctrl-C (or the notebook's stop button) ends it
+    early and cleanly: you get the model and the history so far.
 
     Args:
         ddpm: the model, trained in place, on the device where it is.
         data: (samples, labels): (N, *D) float, about in [−1, 1], and (N,) int64 or
             None for training without labels.
         config: the settings; None is `TrainConfig()`, or that of `resume`.
+        optimiser: of `ddpm.parameters()`, whose learning rate will follow `config.lr`;
+            None makes AdamW with betas of 0.9 and 0.99 and no weight decay.
         generator: source of batches, times, noise and dropped labels, on the model's
             device; None makes one from `config.seed`.
         progress: show a progress bar with the loss and the time left.
         callback: called after every step with the history so far. To sample from the
             average, bracket the sampling by two calls of `history.ema.swap()`, and
             draw from a generator of your own; its time counts as training time.
-        resume: go on where this history of the same model on the same data ended,
-            with its optimiser and its generator. On the same machine the weights come
-            out as if there had been no break, bit by bit.
+        resume: go on with this history of the same model on the same data. On the same
+            machine the weights come out as if there had been no break, bit by bit.
+        loss_of: computes the loss of a batch from (x0, t, c, eps, context_mask), where
+            it is not the mean of `ddpm.losses`: compiled, in bfloat16, or shared by
+            several processes.
+        agree: turns the share of the time that is spent into what all processes hold it
+            for; infinity stops them all.
 
     Returns:
         The history. The same seed on the same machine gives the same weights, unless
@@ -86,245 +282,123 @@ def train(
         FloatingPointError: at once if a loss is not finite; it names the step.
     """
     _validate.instance("ddpm", ddpm, DDPM)
-    if config is None:
-        config = TrainConfig() if resume is None else resume.config
+    config = config or (TrainConfig() if resume is None else resume.config)
     _validate.instance("config", config, TrainConfig)
     x0, c = _check_data(data, ddpm)
-    x0, c = x0.to(ddpm.device), None if c is None else c.to(ddpm.device)
-    history = begin(ddpm, config, generator) if resume is None else resume
-    optimiser, ema, generator = history.optimiser, history.ema, history.generator
-    queue, earlier = history.queue, history.seconds
-    if len(queue) and not 0 <= int(queue.min()) <= int(queue.max()) < len(x0):
-        raise ValueError(
-            f"resume must be a history of these data, got {len(x0)} samples and one "
-            f"that goes on with sample {int(queue.max())}"
-        )
-    if ema.swapped:
-        ema.swap()
-    rank, world = place()
-    if config.batch_size % world:
-        raise ValueError(
-            f"batch_size must be a multiple of the {world} processes, got "
-            f"{config.batch_size}"
-        )
-    size = config.batch_size // world
-    share = slice(rank * size, (rank + 1) * size)
-    loss_of = _loss_module(ddpm, config, world)
-    done, stopped, start = len(history.losses), "steps", time.monotonic()
-    losses = torch.zeros(max(config.steps, done), device=ddpm.device)
-    losses[:done] = history.losses.to(ddpm.device)
-    limit = config.max_seconds or math.inf
-    # reading a loss waits for an accelerator, so there it is done once in 50 steps
-    look_every = 1 if ddpm.device.type == "cpu" else 50
+    history = resume or History(ddpm, config, optimiser, generator)
+    if len(history.queue) and (last := int(history.queue.max())) >= len(x0):
+        got = f"{len(x0)} samples and one that goes on with sample {last}"
+        _validate.fail("resume", "be a history of these data", got)
+    history.config, history.stopped = config, "running"
+    history.take_up(history.losses, history.queue)
+    if history.ema.swapped:
+        history.ema.swap()
+    limit, start = config.max_seconds or math.inf, time.monotonic() - history.seconds
+    share = 0.0
 
-    def so_far(why: str) -> History:
-        seconds = earlier + time.monotonic() - start
-        return History(
-            losses[:done].cpu(), seconds, why, ema, config, optimiser, generator, queue
-        )
+    def loss(x0: Tensor, t: Tensor, c: Labels, eps: Tensor, mask: Tensor) -> Tensor:
+        return ddpm.losses(x0, t, c, eps=eps, context_mask=mask).mean()
 
-    bar, first = _progress_bar(config, done, progress and rank == 0), done
+    def spent() -> float:
+        nonlocal share
+        history.seconds = time.monotonic() - start
+        share = agree(math.inf if stop.is_set() else history.seconds / limit)
+        return share
 
-    def show() -> None:
-        seconds = time.monotonic() - start
-        _show(bar, losses[:done], first, seconds, limit - earlier, config)
-
-    interrupted, restore = _catch_interrupts()
     ddpm.train()
     try:
-        while done < config.steps:
-            spent, stop = (earlier + time.monotonic() - start) / limit, interrupted()
-            if world > 1:  # one clock and one stop for all, or some would go on alone
-                mine = torch.tensor([spent, float(stop)], device=ddpm.device)
-                spent, stop = over_processes(mine, world).tolist()
-            if stop or spent >= 1:
-                stopped = "interrupted" if stop else "time"
-                break
-            rate = config.lr * _rate(done, spent, config)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            # every process draws the whole batch, and works on its share of it
-            index, queue = _next_batch(queue, len(x0), config.batch_size, generator)
-            t, eps, mask = ddpm.draw(x0[index], generator)
-            t = _spread(t, ddpm.n_T, config.time_power, generator)
-            index, t, eps, mask = index[share], t[share], eps[share], mask[share]
-            optimiser.zero_grad()
-            with torch.autocast(ddpm.device.type, torch.bfloat16, enabled=config.bf16):
-                loss = loss_of(x0[index], t, None if c is None else c[index], eps, mask)
-            losses[done] = over_processes(loss.detach().clone(), world)
-            if (done + 1) % look_every == 0 or done + 1 == config.steps:
-                _require_finite(losses, done + 1 - look_every, done + 1, rate)
-            loss.backward()
-            nn.utils.clip_grad_norm_(ddpm.parameters(), config.grad_clip)
-            optimiser.step()
-            ema.update()
-            done += 1
-            if callback is not None:
-                callback(so_far("running"))
-                ddpm.train()
-            if done % look_every == 0:
-                show()
-    except KeyboardInterrupt:
-        stopped = "interrupted"
+        with _interrupts_put_off() as stop:
+            steps = gradient_steps(x0, c, history, loss_of or loss, spent)
+            for _ in _with_bar(steps, history, progress):
+                history.seconds = time.monotonic() - start
+                if callback is not None:
+                    callback(history)
+                    ddpm.train()
+    except KeyboardInterrupt:  # a second one
+        share = math.inf
     finally:
-        restore()
-        show()
-        bar.close()
         ddpm.eval()
-    if done and not ema.swapped:
-        ema.swap()
-    return so_far(stopped)
+    if history.step:
+        history.ema.swap()
+    why = "interrupted" if share == math.inf else "time"
+    history.stopped = "steps" if history.step >= config.steps else why
+    return history
 
 
-class _Loss(nn.Module):
-    """The loss of a batch and its draws, as one call for wrappers to see."""
-
-    def __init__(self, ddpm: DDPM) -> None:
-        super().__init__()
-        self.ddpm = ddpm
-
-    def forward(
-        self, x0: Tensor, t: Tensor, c: Tensor | None, eps: Tensor, mask: Tensor
-    ) -> Tensor:
-        return self.ddpm.losses(x0, t, c, eps=eps, context_mask=mask).mean()
-
-
-def _loss_module(ddpm: DDPM, config: TrainConfig, world: int) -> Any:
-    """Return what computes the loss, compiled or on several processes if need be."""
-    module: Any = _Loss(ddpm)
-    if world > 1:
-        # the tables never change: nothing to send at each step. PyTorch renamed it
-        names = ("forward_sync_buffers", "broadcast_buffers")
-        known = inspect.signature(DistributedDataParallel).parameters
-        never: dict[str, Any] = {next(n for n in names if n in known): False}
-        module = DistributedDataParallel(module, **never)
-    return torch.compile(module) if config.compile else module
-
-
-def _check_data(
-    data: tuple[Tensor, Tensor | None], ddpm: DDPM
-) -> tuple[Tensor, Tensor | None]:
-    """Return (samples, labels) once they are known to be fit for training."""
+def _check_data(data: Data, ddpm: DDPM) -> Data:
+    """Return (samples, labels) on the model's device, once found fit for training."""
     if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(
-            "data must be the pair (samples, labels), got "
-            f"{type(data).__name__}; without labels pass (samples, None)"
-        )
+        cure = "without labels pass (samples, None)"
+        what = "be the pair (samples, labels)"
+        _validate.fail("data", what, type(data).__name__, cure, TypeError)
     x0, c = data
-    _validate.floats("samples", x0)
-    if x0.ndim < 2 or x0.numel() == 0:
-        raise ValueError(
-            f"samples must have shape (N, *D) with N at least 1, got {tuple(x0.shape)}"
-        )
-    wrong = ~x0.isfinite().flatten(1).all(dim=1)
+    if _validate.floats("samples", x0).ndim < 2 or x0.numel() == 0:
+        rule = "have shape (N, *D) with N at least 1"
+        _validate.fail("samples", rule, tuple(x0.shape))
+    wrong = (~x0.isfinite()).flatten(1).any(dim=1)
     if wrong.any():
-        raise ValueError(
-            f"samples must be finite, got NaN or infinity in {int(wrong.sum())} of "
-            f"{len(x0)}, first in sample {int(wrong.nonzero()[0])}; drop or repair them"
-        )
+        n, first = int(wrong.sum()), int(wrong.nonzero()[0])
+        got = f"NaN or infinity in {n} of {len(x0)}, first in sample {first}"
+        _validate.fail("samples", "be finite", got, "drop or repair them")
     if c is not None:
-        _validate.labels("labels", c, len(x0), ddpm.n_classes)
-    return x0, c
-
-
-def _next_batch(
-    queue: Tensor, n: int, batch_size: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return the next indices of one shuffle after another, and the rest."""
-    while len(queue) < batch_size:
-        shuffled = torch.randperm(n, generator=generator, device=generator.device)
-        queue = torch.cat([queue, shuffled])
-    return queue[:batch_size], queue[batch_size:]
-
-
-def _spread(t: Tensor, T: int, power: float, generator: torch.Generator) -> Tensor:
-    """Return times spread as T u^power, from uniform ones; power 1 leaves them."""
-    if power == 1:
-        return t
-    below = torch.rand(t.shape, generator=generator, device=generator.device)
-    u = (t - below.to(t.device)) / T  # uniform on (0, 1], where t alone has gaps
-    return (T * u**power).ceil().long().clamp(min=1)  # u^power may underflow
+        c = _validate.labels("labels", c, len(x0), ddpm.n_classes).to(ddpm.device)
+    return x0.to(ddpm.device), c
 
 
 def _rate(step: int, spent: float, config: TrainConfig) -> float:
-    """Return the share of the peak learning rate: linear warm-up, then a cosine."""
+    """Return the share of the learning rate: linear warm-up, times a cosine."""
     warm = min(1.0, (step + 1) / (config.warmup + 1))
     progress = max(step / config.steps, spent)
     return warm * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _require_finite(losses: Tensor, first: int, last: int, rate: float) -> None:
-    """Raise if one of the losses first…last−1 is NaN or infinite."""
-    wrong = ~losses[max(first, 0) : last].isfinite()
-    if wrong.any():
-        step = max(first, 0) + int(wrong.nonzero()[0])
+def _require_finite(history: History) -> None:
+    """Raise if one of the losses since the last look is NaN or infinite."""
+    first = max(0, history.step - 49)
+    wrong = (~history._losses[first : history.step + 1].isfinite()).nonzero()
+    if len(wrong):
+        step, rate = first + int(wrong[0]), history.optimiser.param_groups[0]["lr"]
         raise FloatingPointError(
-            f"the loss is {float(losses[step])} at step {step + 1} (learning rate "
-            f"{rate:.2g}); lower lr, or check what the network does to its input"
+            f"the loss is {float(history._losses[step])} at step {step + 1} (learning "
+            f"rate {rate:.2g}); lower lr, or check what the network does to its input"
         )
 
 
-def _catch_interrupts() -> tuple[Callable[[], bool], Callable[[], object]]:
+@contextmanager
+def _interrupts_put_off() -> Iterator[threading.Event]:
     """Put Ctrl-C off to the end of a step, so that it leaves nothing half done.
 
-    Returns:
-        A function that tells whether there was one, and one that ends this. A second
-        Ctrl-C is not put off.
+    A second one is not put off. Only the main thread gets any.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: False, lambda: None  # only the main thread gets any
-    seen: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
+    asked = threading.Event()
+    main = threading.current_thread() is threading.main_thread()
 
     def note(number: int, frame: Any) -> None:
-        if seen:
+        if asked.is_set():
             raise KeyboardInterrupt
-        seen.append(number)
+        asked.set()
 
-    signal.signal(signal.SIGINT, note)
-    return lambda: bool(seen), lambda: signal.signal(signal.SIGINT, before)
+    before = signal.signal(signal.SIGINT, note) if main else None
+    try:
+        yield asked
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
 
 
-def _progress_bar(config: TrainConfig, done: int, progress: bool) -> Any:
-    """Return a progress bar, silent where progress is False."""
+def _with_bar(steps: Iterable[int], history: History, progress: bool) -> Iterator[int]:
+    """Show a progress bar with the loss, and an honest end where time is the limit."""
     from tqdm.auto import tqdm
 
-    return tqdm(
-        total=config.steps if config.max_seconds is None else None,
-        initial=done,
-        disable=not progress,
-        unit="step",
-        desc="training",
-        smoothing=0,  # the mean speed: a checkpoint now and then is part of it
-    )
-
-
-def _show(
-    bar: Any,
-    losses: Tensor,
-    first: int,
-    seconds: float,
-    limit: float,
-    config: TrainConfig,
-) -> None:
-    """Move the bar to the step that was taken, with loss and images a second.
-
-    Args:
-        bar: the progress bar.
-        losses: of all steps.
-        first: steps that were taken before the bar began.
-        seconds: since it began.
-        limit: the most that these can be.
-        config: the settings.
-    """
-    done = len(losses)
-    if bar.disable or done == first:
-        return
-    speed = (done - first) / max(seconds, 1e-9)
-    # what is left at this speed, and no more steps than the time allows
-    left = min(config.steps - done, (limit - seconds) * speed)
-    bar.total = done + max(0, round(left))
-    images = f"{speed * config.batch_size:,.0f}"
-    loss = f"{float(losses[-50:].mean()):.4f}"
-    bar.set_postfix({"loss": loss, "images/s": images}, refresh=False)
-    bar.update(done - bar.n)
+    config, total = history.config, history.config.steps
+    options = {"unit": "step", "desc": "training", "initial": history.step}
+    # smoothing=0 is the mean speed, for a checkpoint now and then is part of it
+    bar = tqdm(steps, total=total, disable=not progress, smoothing=0, **options)
+    for step in bar:
+        yield step
+        if progress and history.to_be_read(step):
+            if config.max_seconds is not None:
+                in_all = step * config.max_seconds / history.seconds
+                bar.total = max(step, min(total, round(in_all)))
+            loss = f"{float(history.losses[-50:].mean()):.4f}"
+            bar.set_postfix(loss=loss, refresh=False)

@@ -1,4 +1,4 @@
-"""docs/address.py: a fork's address, in all places and nowhere else."""
+"""tools/address.py: a fork's address, in all places and nowhere else."""
 
 import json
 import re
@@ -7,12 +7,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = ROOT / "docs/address.py"
+from rooms import ROOT
+
+SCRIPT = ROOT / "tools/address.py"
 FORK = "https://github.com/some-body/their_fork"
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
@@ -25,8 +25,8 @@ def tree(tmp_path):
         shutil.copy(path, tmp_path)
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(path, tmp_path / "notebooks")
-    (tmp_path / "docs").mkdir()
-    shutil.copy(SCRIPT, tmp_path / "docs")
+    (tmp_path / "tools").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "tools")
     return tmp_path
 
 
@@ -36,7 +36,7 @@ def contents(tree):
 
 def move(tree, address):
     return subprocess.run(
-        [sys.executable, tree / "docs/address.py", address],
+        [sys.executable, tree / "tools/address.py", address],
         capture_output=True,
         text=True,
     )

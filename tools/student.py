@@ -27,9 +27,7 @@ def strip(nb: NotebookNode) -> None:
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             cell.source = strip_solutions(cell.source)
-    nb.cells = [
-        cell for cell in nb.cells if cell.source or cell.cell_type == "code"
-    ]
+    nb.cells = [cell for cell in nb.cells if cell.source or cell.cell_type == "code"]
 
 
 def main(folder: Path) -> None:

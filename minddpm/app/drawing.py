@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from minddpm import _validate
+from minddpm._validate import Labels
 from minddpm.app import files, pictures
-from minddpm.ddpm import DDPM, Labels
-from minddpm.device import Rng, default_device
-from minddpm.samplers import Step, ddim
+from minddpm.ddpm import DDPM
+from minddpm.device import default_device
+from minddpm.samplers import Step, ddim, times
 
 _KINDS = (".png", ".gif", ".npz")
 _STEPS = 11  # with more, more digits are misread (benchmarks/README.md)
-_SHIFT = 5.0  # of times towards T (benchmarks/README.md)
+SHIFT = 5.0  # of times towards T: fewer digits are misread (benchmarks/README.md)
 _BATCH = 500  # pictures at once
 _FRAMES = 50  # of a film, at most
 
@@ -75,10 +77,9 @@ def generate(
     for k in range(0, n, _BATCH):
         start = x_T[k : k + _BATCH].to(ddpm.device)
         own = None if c is None else c[k : k + _BATCH]
-        walk = draw(
-            ddpm, start, own, steps=steps, w=w, sampler=sampler, generator=generator
-        )
-        for step in walk:
+        eta = {"ddpm": 1.0, "ddim": 0.0}[sampler]
+        how: dict[str, Any] = {"steps": steps, "eta": eta, "w": w}
+        for step in walk(ddpm, start, own, generator=generator, **how):
             if k == 0 and out.suffix == ".gif":
                 film.append(step.x_s.cpu())
         parts.append(step.x_s.cpu())
@@ -95,74 +96,25 @@ def generate(
     files.replace(out, content)
 
 
-def draw(
-    ddpm: DDPM,
-    x_T: Tensor,
-    c: Labels,
-    *,
-    steps: int,
-    w: float = 0.0,
-    sampler: str = "ddpm",
-    generator: Rng = None,
+def walk(
+    ddpm: DDPM, x_T: Tensor, c: Labels, *, steps: int, eta: float = 1.0, **options: Any
 ) -> Iterator[Step]:
-    """Walk from noise to pictures, as `minddpm sample` does.
+    """Walk from noise to pictures as `minddpm sample` does: late times, and the clamp.
 
     Args:
         ddpm: the model.
         x_T: pure noise, (B, C, H, W) float.
         c: labels, (B,) int64, or None.
         steps: how many, in 1…T.
-        w: guidance weight; 0 is none.
-        sampler: "ddpm" or "ddim", as in `generate`.
-        generator: source of the noise on the way.
+        eta: as in `ddim`: 1 draws fresh noise at every step, 0 none.
+        **options: `w` and `generator`, as there.
 
     Returns:
-        An iterator over the steps; pictures are kept in [−1, 1] by the clamp of x̂_0.
+        An iterator over the steps; pictures are kept in [−1, 1].
 
     Raises:
         TypeError: if an argument is of the wrong type.
         ValueError: if an argument is out of range.
     """
-    eta = {"ddpm": 1.0, "ddim": 0.0}[sampler]
-    return ddim(
-        ddpm,
-        x_T,
-        c,
-        steps=times(steps, ddpm.n_T),
-        eta=eta,
-        w=w,
-        clip_x0=1.0,
-        rederive_eps=True,
-        generator=generator,
-    )
-
-
-def times(steps: int, T: int) -> list[int]:
-    """Return the times to walk through: closer together near T, where steps are few.
-
-    Even times u T are shifted to T s u / (1 + (s − 1) u), rounded, as Esser et al.
-    (2024, section 5.3.2) shift those of rectified flows. s is 5, or T/steps if that is
-    less: then no time comes twice, and for T steps s = 1 and each time comes once.
-    With few steps, fewer digits are then misread than after as many even ones
-    (benchmarks/README.md).
-
-    Args:
-        steps: how many, in 1…T.
-        T: the first of them.
-
-    Returns:
-        Ints that fall from T to 1 or more.
-
-    Raises:
-        TypeError: if steps is no int.
-        ValueError: if it is out of range.
-
-    >>> times(5, 1000)
-    [1000, 952, 882, 769, 556]
-    >>> times(5, 5)
-    [5, 4, 3, 2, 1]
-    """
-    steps = _validate.integer("steps", steps, 1, T)
-    shift = min(_SHIFT, T / steps)
-    late = [shift * k / (steps + (shift - 1) * k) for k in range(steps, 0, -1)]
-    return [round(T * u) for u in late]
+    stops = times(ddpm.n_T, steps, shift=SHIFT)
+    return ddim(ddpm, x_T, c, steps=stops, eta=eta, clip_x0=1.0, **options)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from minddpm import _validate, data, metrics
 from minddpm.app import files, pictures
+from minddpm.app.classifier import Classifier, fit_classifier
 from minddpm.device import default_device
 
 
@@ -55,7 +56,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure samples in a file against a data set.
 
-    The features are those of a classifier made by `metrics.fit_classifier`: the one
+    The features are those of a classifier made by `fit_classifier`: the one
     that comes with minddpm for this data set (there is one for MNIST), else one fitted
     on each call.
 
@@ -94,26 +95,22 @@ def evaluate(
     )
 
 
-def _classifier(
-    name: str, real: metrics.Labelled, device: torch.device
-) -> metrics.Classifier:
+def _classifier(name: str, real: metrics.Labelled, device: torch.device) -> Classifier:
     """Return the classifier that comes with minddpm, or fit one."""
     path = files.SHIPPED / "classifiers" / f"{name}.safetensors"
     if not path.exists():
-        return metrics.fit_classifier((real[0].to(device), real[1].to(device)))
-    net = metrics.Classifier(real[0].shape[1], int(real[1].max()) + 1)
+        return fit_classifier((real[0].to(device), real[1].to(device)))
+    net = Classifier(real[0].shape[1], int(real[1].max()) + 1)
     net.load_state_dict(files.read(path)[0])
     return net.to(device).eval()
 
 
 @torch.no_grad()
-def _features(net: metrics.Classifier, x: Tensor, device: torch.device) -> Tensor:
+def _features(net: Classifier, x: Tensor, device: torch.device) -> Tensor:
     return torch.cat([net.features(part.to(device)).cpu() for part in x.split(1000)])
 
 
 @torch.no_grad()
-def _accuracy(
-    net: metrics.Classifier, x: Tensor, c: Tensor, device: torch.device
-) -> float:
+def _accuracy(net: Classifier, x: Tensor, c: Tensor, device: torch.device) -> float:
     read = torch.cat([net(part.to(device)).argmax(1).cpu() for part in x.split(1000)])
     return float((read == c).double().mean())

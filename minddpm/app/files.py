@@ -1,4 +1,4 @@
-"""Models and training states in files that rebuild themselves.
+"""Models and trainings in files that rebuild themselves.
 
 A file is in the safetensors format: tensors, and in its header one JSON text that says
 what they are, with a checksum over both. Nothing in it is ever executed. Writing is
@@ -8,25 +8,28 @@ atomic: the old file is whole until the new one is complete.
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch import Tensor
 
 from minddpm import _validate
+from minddpm.app import muon
 from minddpm.ddpm import DDPM
 from minddpm.nets import MLP, UNet
 from minddpm.schedule import Schedule
+from minddpm.train import History, TrainConfig
 
-VERSION = 1
+VERSION = 2
+_READABLE = (1, 2)  # version 1 had the optimiser among the settings
 SHIPPED = Path(__file__).parents[1] / "weights"
 
 _NETWORKS = {"MLP": MLP, "UNet": UNet}
-_LONGEST = 100_000_000  # bytes of a header; the format allows no more
 _CURE = "take another copy, or an earlier checkpoint"
 
 
@@ -88,6 +91,119 @@ def find(name: str | Path) -> Path:
             f"of those that come with minddpm: {', '.join(shipped) or 'none'}"
         )
     return path
+
+
+# --- trainings ------------------------------------------------------------------------
+
+
+def save_checkpoint(
+    path: str | Path, ddpm: DDPM, history: History, **about: Any
+) -> None:
+    """Write a model in training and all it needs to go on to one file.
+
+    Args:
+        path: the file; its folder must exist.
+        ddpm: the model, around an `MLP` or a `UNet`.
+        history: what `train` returned, or handed to its callback.
+        **about: what else to keep in the header, as in `save`.
+
+    Raises:
+        TypeError: if the network is another one.
+        OSError: if the file cannot be written; one that was there is still whole.
+    """
+    moments = history.optimiser.state_dict()
+    tensors = pack(ddpm) | {
+        "losses": history.losses,
+        "queue": history.queue,
+        "generator": history.generator.get_state(),
+    }
+    tensors |= {f"shadow.{k}": v for k, v in enumerate(history.ema.shadow)}
+    tensors |= {
+        f"moments.{k}.{name}": value
+        for k, values in moments["state"].items()
+        for name, value in values.items()
+    }
+    header = {
+        "model": describe(ddpm),
+        "about": about,
+        "config": asdict(history.config),
+        "optimiser": muon.describe(history.optimiser),
+        "seconds": history.seconds,
+        "stopped": history.stopped,
+        "updates": history.ema.updates,
+        "swapped": history.ema.swapped,
+    }
+    write(path, tensors, header)
+
+
+def load_checkpoint(
+    path: str | Path, device: torch.device | str | None = None
+) -> tuple[DDPM, History]:
+    """Read what `save_checkpoint` wrote.
+
+    Args:
+        path: the file.
+        device: where to go on; the kind of device on which it was written. None is
+            the CPU.
+
+    Returns:
+        The model, with the weights that it held then, and the history to hand to
+        `train(…, resume=history)`.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is damaged, or holds no training.
+    """
+    tensors, header = read(path)
+    if "config" not in header:
+        raise ValueError(
+            f"{path} holds a model without its training; minddpm.load reads it"
+        )
+    ddpm = unpack(path, tensors, header, device)
+    with fitting(path):
+        return ddpm, _restore(ddpm, tensors, header)
+
+
+def _restore(ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]) -> History:
+    """Return the history that the parts of a file make."""
+    optimiser = muon.rebuild(ddpm, **header["optimiser"])
+    history = History(ddpm, TrainConfig(**header["config"]), optimiser)
+    ema, moments = history.ema, optimiser.state_dict()
+    for k, (shadow, live) in enumerate(zip(ema.shadow, ddpm.parameters(), strict=True)):
+        shadow.copy_(checked(tensors, f"shadow.{k}", shadow))
+        kept = part(tensors, f"moments.{k}.")
+        if kept:  # laid out in memory as the parameter is, which fused steps rely on
+            likes = {"step": torch.zeros(()), "exp_avg": live, "exp_avg_sq": live}
+            if isinstance(optimiser, muon.Muon) and muon.is_matrix(live):
+                del likes["exp_avg_sq"]
+            moments["state"][k] = {
+                name: torch.empty_like(like).copy_(checked(kept, name, like))
+                for name, like in likes.items()
+            }
+    optimiser.load_state_dict(moments)
+    ema.updates = _validate.integer("updates", header["updates"], 0)
+    ema.swapped = _validate.instance("swapped", header["swapped"], bool)
+    history.seconds = _validate.real("seconds", header["seconds"], 0.0, math.inf)
+    history.stopped = header["stopped"]
+    for name, like in (("losses", history.losses), ("queue", history.queue)):
+        checked(tensors, name, like.new_empty(tensors[name].numel()))
+    history.take_up(tensors["losses"], tensors["queue"])
+    state = history.generator.get_state()
+    history.generator.set_state(checked(tensors, "generator", state))
+    return history
+
+
+def _as_today(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a header with what version 1 kept among the settings in today's place."""
+    if header["version"] == 1 and "config" in header:
+        config = header["config"]
+        kind = {"adamw": "AdamW", "muon": "Muon"}[config.pop("optimiser")]
+        options = {"betas": config.pop("adam_betas")}
+        options["weight_decay"] = config.pop("weight_decay")
+        header["optimiser"] = {"kind": kind, "lr": config["lr"], **options}
+        for name in ("time_power", "bf16", "compile"):
+            header["about"][name] = config.pop(name)
+    return header
 
 
 # --- what a model is made of ----------------------------------------------------------
@@ -157,11 +273,13 @@ def unpack(
     with fitting(path), torch.random.fork_rng(devices=[]):
         model, weights = header["model"], part(tensors, "nn_model.")
         make, arguments = _NETWORKS[model["network"]], model["arguments"]
-        with _no_larger_than(weights, arguments):
-            network = make(**arguments)
-        for name, value in network.state_dict().items():
+        _refuse_larger(weights, arguments)
+        with torch.device("meta"):  # takes no memory: is it the network in the file?
+            shapes = make(**arguments).state_dict()
+        for name, value in shapes.items():
             if name in weights:
                 checked(weights, name, value)
+        network = make(**arguments)
         network.load_state_dict(weights)
         tables = part(tensors, "schedule.")
         like = torch.empty(max(2, tables["betas"].numel()), device="meta")
@@ -176,29 +294,13 @@ def unpack(
     return ddpm.to(device or "cpu").eval()
 
 
-@contextlib.contextmanager
-def _no_larger_than(weights: dict[str, Tensor], arguments: Any) -> Iterator[None]:
-    """Stop the making of a network that asks for over twice what a file holds.
-
-    (One that asks for a little more is told which weights are missing.) A layer's
-    weights are registered before they are filled, so that none of the memory they
-    would take is in use yet.
-    """
-    held = sum(weight.numel() for weight in weights.values())
-    room = left = 2 * held
-    says = ValueError(f"{arguments} ask for over twice the {held} weights in the file")
-
-    def count(module: nn.Module, name: str, weight: Tensor | None) -> None:
-        nonlocal left
-        left -= 0 if weight is None else weight.numel()
-        if left < 0:
-            raise says
-
-    for value in arguments.values():
-        if isinstance(value, int) and value > room:
-            raise says
-    with register_module_parameter_registration_hook(count):
-        yield
+def _refuse_larger(weights: dict[str, Tensor], arguments: dict[str, Any]) -> None:
+    """Refuse a network with a width above twice the weights, or layers above them."""
+    held = 2 * sum(weight.numel() for weight in weights.values())
+    most = {"n_layers": len(weights), "middle": len(weights)}
+    for name, value in arguments.items():
+        if isinstance(value, int) and value > most.get(name, held):
+            raise ValueError(f"{arguments} ask for more than the weights in the file")
 
 
 @contextlib.contextmanager
@@ -304,44 +406,33 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         OSError: if it cannot be read.
         ValueError: if it is damaged, none of ours, or of a newer version.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load as parse
+    from safetensors import SafetensorError, safe_open
 
-    not_ours = (
+    with open(path, "rb") as file:  # what a system says of a file, it says here
+        room = os.fstat(file.fileno()).st_size
+    try:
+        with safe_open(path, framework="pt") as content:
+            metadata = content.metadata()
+            text, digest = metadata["minddpm"], metadata["sha256"]
+            version = (header := json.loads(text))["version"]
+            # copies, for the file may change while they live
+            tensors = {k: content.get_tensor(k).clone() for k in content.keys()}  # noqa: SIM118
+        whole = _digest(tensors, text) == digest
+    except (
         *(ArithmeticError, AttributeError, LookupError, MemoryError),
         *(RecursionError, SafetensorError, TypeError, ValueError),
-    )
-    with open(path, "rb") as file:
-        room = os.fstat(file.fileno()).st_size
-        try:
-            # nothing is read but what the parts before it promise
-            size = int.from_bytes(file.read(8), "little")
-            if size > min(room, _LONGEST):
-                raise ValueError
-            entries = json.loads(file.read(size))
-            metadata = entries.pop("__metadata__")
-            text, digest = metadata["minddpm"], metadata["sha256"]
-            header = json.loads(text)
-            version = header["version"]
-            ends = [entry["data_offsets"][1] for entry in entries.values()]
-            if 8 + size + max(ends) != room:
-                raise ValueError
-            file.seek(0)
-            tensors = parse(file.read())
-            whole = _digest(tensors, text) == digest
-        except not_ours as error:
-            what = "is no file of minddpm's, or is damaged" if room else "is empty"
-            raise ValueError(
-                f"{path} {what} ({type(error).__name__}); {_CURE}"
-            ) from None
+    ) as error:
+        what = "is no file of minddpm's, or is damaged" if room else "is empty"
+        raise ValueError(f"{path} {what} ({type(error).__name__}); {_CURE}") from None
     if not whole:
         raise ValueError(f"{path} is damaged: its checksum does not fit; {_CURE}")
-    if version != VERSION:
+    if version not in _READABLE:
         raise ValueError(
             f"{path} has version {version} of the format, and this minddpm "
             f"reads version {VERSION}; install the minddpm that wrote it"
         )
-    return tensors, header
+    with fitting(path):
+        return tensors, _as_today(header)
 
 
 def replace(path: str | Path, content: bytes) -> None:

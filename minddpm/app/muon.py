@@ -6,10 +6,11 @@ this one also takes the kernels of convolutions, and leaves all else to AdamW.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # x ↦ a x + b x³ + c x⁵, over and over, drives singular values in (0, 1] to about 1
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -117,3 +118,54 @@ def orthogonal(matrices: list[Tensor], iterations: int = 5) -> list[Tensor]:
         turned |= {k: product[i] @ wide[k] for i, k in enumerate(which)}
     pairs = enumerate(matrices)
     return [turned[k].T if m.shape[0] > m.shape[1] else turned[k] for k, m in pairs]
+
+
+OPTIMISERS = {"AdamW": torch.optim.AdamW, "Muon": Muon}
+
+
+def describe(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return all that makes an optimiser, but for its moments, as JSON.
+
+    Args:
+        optimiser: one of OPTIMISERS.
+
+    Returns:
+        The arguments of `rebuild`.
+
+    Raises:
+        TypeError: if it is another one.
+    """
+    kind = type(optimiser).__name__
+    if type(optimiser) is not OPTIMISERS.get(kind):
+        known = ", ".join(OPTIMISERS)
+        raise TypeError(f"optimiser must be one of {known} to be kept, got {kind}")
+    group = optimiser.param_groups[0]
+    return {"kind": kind} | {k: group[k] for k in ("lr", "betas", "weight_decay")}
+
+
+def rebuild(
+    ddpm: nn.Module,
+    kind: str,
+    lr: float,
+    betas: Sequence[float] = (0.9, 0.99),
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """Make an optimiser of all parameters of a model.
+
+    Args:
+        ddpm: the model.
+        kind: a name of OPTIMISERS.
+        lr: learning rate, which `train` will set anew at each step.
+        betas: AdamW's two decay rates.
+        weight_decay: AdamW's; Muon's kernels have none.
+
+    Returns:
+        The optimiser.
+
+    Raises:
+        KeyError: if there is none of that name.
+    """
+    device = next(ddpm.parameters()).device
+    options = {"betas": tuple(betas), "weight_decay": weight_decay}
+    options["fused"] = device.type in ("cpu", "cuda")  # one call for all parameters
+    return OPTIMISERS[kind](ddpm.parameters(), lr=lr, **options)

@@ -11,34 +11,26 @@ The folder holds, all written while the run goes on:
 
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from minddpm import _validate, data
-from minddpm.app import files, pictures
-from minddpm.ddpm import DDPM
-from minddpm.device import default_device, has_bf16, place
-from minddpm.app.drawing import draw
-from minddpm.app.history import (
-    History,
-    TrainConfig,
-    begin,
-    load_checkpoint,
-    save_checkpoint,
-)
+from minddpm.app import files, muon, pictures, processes
+from minddpm.app.drawing import walk
 from minddpm.app.presets import PRESETS, model
+from minddpm.app.processes import place
+from minddpm.ddpm import DDPM
 from minddpm.samplers import sample
-from minddpm.train import train
+from minddpm.train import History, TrainConfig, train
 
 _LOG_EVERY = 50  # steps
 _MOST_STEPS = 1_000_000  # where the time is the limit
@@ -91,33 +83,56 @@ def run(
         )
     _validate.real("save_every", save_every, 0.0, math.inf)
     folder = Path(folder)
-    with _processes(device) as where, _locked(folder), _terminable():
+    with processes.joined(device) as where, _locked(folder), _terminable():
         state = folder / "state.safetensors"
         _require(state, resume, name)
         images, labels = data.load(name)
         if resume:
-            ddpm, history = load_checkpoint(state, where)
-            _cut_log(folder / "log.jsonl", len(history.losses))
+            about = files.read(state)[1]["about"]
+            ddpm, history = files.load_checkpoint(state, where)
+            _cut_log(folder / "log.jsonl", history.step)
         else:
-            config = _config(preset.config, minutes, steps, batch)
-            config = replace(config, seed=seed, bf16=has_bf16(where), compile=compiled)
+            config = replace(_config(preset.config, minutes, steps, batch), seed=seed)
             ddpm = model(preset, images, labels, seed, where)
-            history = begin(ddpm, config, None)
-        keeper = _Keeper(folder, ddpm, name, images.shape[1:], save_every)
-        keeper.logged = len(history.losses), history.seconds
+            history = History(
+                ddpm, config, muon.rebuild(ddpm, preset.optimiser, config.lr)
+            )
+            about = {"bf16": processes.has_bf16(where), "compile": compiled}
+            about |= {"data": name, "time_power": preset.time_power}
+        loss_of = _loss_of(history, about)
+        keeper = _Keeper(folder, ddpm, about, images.shape[1:], save_every)
+        keeper.logged = history.step, history.seconds
         if not resume:
             keeper.save_state(history)
         with _going_on():
             history = train(
                 ddpm,
                 (images, labels),
-                progress=progress,
+                progress=progress and place()[0] == 0,
                 callback=keeper.after_step,
                 resume=history,
+                loss_of=loss_of,
+                agree=processes.agree,
             )
             keeper.save_state(history)
             keeper.save_model(history)
         return history
+
+
+def _loss_of(history: History, about: dict[str, Any]) -> Any:
+    """Return how the loss of a batch is computed, on all processes together."""
+    size, world = history.config.batch_size, place()[1]
+    if size % world:
+        raise ValueError(
+            f"batch_size must be a multiple of the {world} processes, got {size}"
+        )
+    return processes.batch_loss(
+        history.ddpm,
+        history.generator,
+        time_power=about.get("time_power", 1.0),
+        bf16=about.get("bf16", False),
+        compiled=about.get("compile", False),
+    )
 
 
 def _require(state: Path, resume: bool, name: str) -> None:
@@ -159,17 +174,22 @@ class _Keeper:
     """Writes the files of a run while it goes on; one process of several does it."""
 
     def __init__(
-        self, folder: Path, ddpm: DDPM, name: str, shape: torch.Size, every: float
+        self,
+        folder: Path,
+        ddpm: DDPM,
+        about: dict[str, Any],
+        shape: torch.Size,
+        every: float,
     ) -> None:
         self.folder, self.ddpm, self.every = folder, ddpm, every
-        self.name, self.shape = name, list(shape)
+        self.about, self.shape = about, list(shape)
         self.writes = place()[0] == 0
         self.saved = time.monotonic()
         self.logged = (0, 0.0)  # step and seconds
 
     def after_step(self, history: History) -> None:
         """Log every 50 steps, save every so many seconds."""
-        if self.writes and len(history.losses) % _LOG_EVERY == 0:
+        if self.writes and history.step % _LOG_EVERY == 0:
             self.log(history)
         if time.monotonic() - self.saved > self.every:
             self.save_state(history)
@@ -177,7 +197,7 @@ class _Keeper:
 
     def log(self, history: History) -> None:
         """Append a line of measurements."""
-        now = (len(history.losses), history.seconds)
+        now = (history.step, history.seconds)
         steps, seconds = now[0] - self.logged[0], now[1] - self.logged[1]
         self.logged = now
         line = {
@@ -197,9 +217,8 @@ class _Keeper:
     def save_state(self, history: History) -> None:
         """Write what a later process needs to go on."""
         if self.writes:
-            save_checkpoint(
-                self.folder / "state.safetensors", self.ddpm, history, data=self.name
-            )
+            path = self.folder / "state.safetensors"
+            files.save_checkpoint(path, self.ddpm, history, **self.about)
 
     def save_model(self, history: History) -> None:
         """Write the averaged weights, and a picture of what they make."""
@@ -211,9 +230,9 @@ class _Keeper:
         files.save(
             self.folder / "model.safetensors",
             self.ddpm,
-            data=self.name,
+            data=self.about["data"],
             shape=self.shape,
-            steps=len(history.losses),
+            steps=history.step,
             seconds=round(history.seconds, 1),
         )
         picture = pictures.png(pictures.grid(self._samples()))
@@ -229,7 +248,7 @@ class _Keeper:
         x_T = torch.randn([4 * n, *self.shape], generator=draws).to(where)
         c = torch.arange(n, device=where).repeat(4)
         steps = min(20, self.ddpm.n_T)
-        return sample(draw(self.ddpm, x_T, c, steps=steps, w=1.0, generator=draws))
+        return sample(walk(self.ddpm, x_T, c, steps=steps, w=1.0, generator=draws))
 
 
 def _cut_log(path: Path, step: int) -> None:
@@ -305,23 +324,3 @@ def _going_on() -> Iterator[None]:
             f"process {rank + 1} of {world} cannot go on, perhaps because another one "
             f"ended; start all of them again with --resume ({error})"
         ) from None
-
-
-@contextmanager
-def _processes(device: torch.device | str | None) -> Iterator[torch.device]:
-    """Join the other processes where torchrun started us; yield the device to use."""
-    where = default_device() if device is None else torch.device(device)
-    if "LOCAL_RANK" not in os.environ or dist.is_initialized():
-        yield where
-        return
-    gpu = where.type == "cuda"
-    if gpu:
-        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(where)
-    # a process that waits longer than this for another one gives up
-    dist.init_process_group("nccl" if gpu else "gloo", timeout=timedelta(seconds=60))
-    try:
-        yield where
-        dist.barrier()  # or the first to leave would cut off the others
-    finally:
-        dist.destroy_process_group()

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from minddpm.course.contents import exercises
+from minddpm.course.contents import all_exercises
 from minddpm.course.kit.exercise import Exercise
 from minddpm.course.kit.report import Report
 
@@ -26,7 +26,7 @@ def _as_function(exercise: Exercise) -> Callable[..., Report]:
     return check
 
 
-_CHECKS = {f"check_{name}": _as_function(each) for name, each in exercises().items()}
+_CHECKS = {f"check_{name}": _as_function(each) for name, each in all_exercises().items()}
 globals().update(_CHECKS)
 __all__ = ["Report", *sorted(_CHECKS)]
 

@@ -12,6 +12,14 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+PARTS = {
+    "start": "",
+    "forward": "forward: add noise",
+    "learn": "learn what was added",
+    "back": "reverse: make data out of noise",
+}
+"""The parts of the course, and what the map of the course writes beside each."""
+
 
 class Chapter(NamedTuple):
     """One chapter.
@@ -20,7 +28,7 @@ class Chapter(NamedTuple):
         number: two digits.
         slug: the rest of the notebook's name.
         label: what the map of the course calls it; a line break divides it.
-        part: what it belongs to there: "start", "forward", "learn" or "back".
+        part: what it belongs to there, one of `PARTS`.
         goal: what the reader can do afterwards.
         minutes: to read it, without the exercises.
         seconds: for *Run All*, on one core.
@@ -156,13 +164,13 @@ CHAPTERS = (
 )
 
 
-def exercises() -> dict[str, Any]:
+def all_exercises() -> dict[str, Any]:
     """Return the exercises of all chapters, in their order, by the names of checks."""
     rooms = (chapter.module("exercises") for chapter in CHAPTERS)
     return {e.name: e for room in rooms if room for e in room.EXERCISES}
 
 
-def explorers() -> Iterator[tuple[str, Any]]:
+def all_explorers() -> Iterator[tuple[str, Any]]:
     """Yield name and function of every explorer, loading one file after another."""
     for chapter in CHAPTERS:
         room = chapter.module("explorer")

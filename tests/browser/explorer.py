@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from browser import lab
 from minddpm import Step
 from minddpm.course import explorers
-from minddpm.course.kit.panel import Button, Choice, Control, Slider, Toggle
+from minddpm.course.kit.controls import Button, Choice, Control, Slider, Toggle
 
 # In the page: when a key was pressed last, and when the picture was new last. What is
 # only written below the picture counts where the picture stays as it is.

@@ -14,7 +14,7 @@ from test_solutions import read
 
 from browser import lab
 from browser.explorer import CUT, RESTS, Explorer, home, name_in
-from minddpm.course.kit.panel import Button, Choice, Control, Slider, Toggle
+from minddpm.course.kit.controls import Button, Choice, Control, Slider, Toggle
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 

@@ -1,41 +1,103 @@
-"""The checks of the exercises, tested against right and wrong answers.
+"""The exercises of all chapters, tested against right and wrong answers.
 
-    python tests/test_checks.py [c00 …]
+    python tests/course/test_checks.py [02 …]
 
-prints which check names which wrong answer how. The answers are in wrong_answers/.
+prints which check names which wrong answer how. The answers are the faces that an
+exercise declares, and those in answers.py of the chapter's tests.
 """
 
 import functools
-import importlib
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+if __name__ == "__main__":  # pytest does so by its settings
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from wrong_answers import Exercise
 
-from minddpm.course import checks
-from minddpm.course.checks import Report
+from minddpm.course import checks, contents
+from minddpm.course.kit.exercise import Exercise, Mistake
+from minddpm.course.kit.report import Report
+from rooms import answers
 
-PAGES = sorted(p.stem for p in Path(__file__).parent.glob("wrong_answers/c*.py"))
 RIGHT_SEEDS, WRONG_SEEDS = range(20), range(5)
 
 
-def title(check: Callable) -> str:
-    return check.__name__.removeprefix("check_")
+class Case(NamedTuple):
+    """An exercise, and the answers to it that it does not declare itself."""
+
+    exercise: Exercise
+    right: list[Any] = []  # noqa: RUF012
+    wrong: dict[str, tuple[Any, str | None]] = {}  # noqa: RUF012
+
+    @property
+    def faces(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield a label, a face, and the name of its mistake."""
+        for k, (name, face) in enumerate(self.exercise.faces()):
+            yield f"face {k} of {name}", face, name
 
 
-EXERCISES: dict[str, Exercise] = {
-    f"{page}-{title(exercise.check)}": exercise
-    for page in PAGES
-    for exercise in importlib.import_module(f"wrong_answers.{page}").EXERCISES
-}
+def cases() -> Iterator[tuple[str, Case]]:
+    for chapter in contents.CHAPTERS:
+        if room := chapter.module("exercises"):
+            found = answers(chapter)
+            for e in room.EXERCISES:
+                case = Case(e, found.RIGHT.get(e.name, []), found.WRONG.get(e.name, {}))
+                yield f"{chapter.number}-{e.name}", case
+
+
+CASES = dict(cases())
+each = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+# --- what is said of an answer --------------------------------------------------------
+
+
+def shows(report: Report) -> str | None:
+    """Return what is wrong with how a report shows itself, in terminal and notebook."""
+    verdict = "✓ passed" if report.passed else "✗" if report.attempted else "○"
+    for text in (str(report), report._repr_html_()):
+        if verdict not in text or report.title.split(":")[0] not in text:
+            return "verdict or title is missing"
+        if len(text) > 3000:
+            return "too long"
+    return None
+
+
+def accepted(exercise: Exercise, answer: Any, seeds: range) -> str | None:
+    """Return why a right answer is not accepted under all seeds."""
+    for seed in seeds:
+        report = exercise.check(answer, seed=seed)
+        if not (report.passed and report.attempted and report.mistake is None):
+            return f"seed {seed}: {report}"
+    return shows(report)
+
+
+def rejected(
+    exercise: Exercise, answer: Any, name: str | None, seeds: range
+) -> str | None:
+    """Return why a wrong answer is not rejected, named and explained under all seeds."""
+    for seed in seeds:
+        report = exercise.check(answer, seed=seed)
+        facts = report._parts()[2]
+        fine = report.attempted and not report.passed
+        fine &= name is None or (report.mistake == name and bool(report.hint))
+        fine &= {"measured", "expected"} <= set(facts)
+        if not fine or facts["measured"] == facts["expected"]:
+            return f"seed {seed}, due {name}: {report}"
+    return shows(report)
+
+
+def faults(judged: Iterator[tuple[str, str | None]]) -> str:
+    """Return all that is wrong, a line each."""
+    return "\n".join(f"{label}: {fault}" for label, fault in judged if fault)
 
 
 # --- answers that are wrong whatever the exercise is ----------------------------------
@@ -98,75 +160,56 @@ HOSTILE_NUMBERS = {
 
 
 def hostile(exercise: Exercise) -> dict[str, tuple[Any, str]]:
-    first = exercise.right[0]
-    return hostile_functions(first) if callable(first) else HOSTILE_NUMBERS
+    right = exercise.reference
+    return hostile_functions(right) if callable(right) else HOSTILE_NUMBERS
 
 
 # --- the tests ------------------------------------------------------------------------
 
-each_exercise = pytest.mark.parametrize(
-    "exercise", EXERCISES.values(), ids=list(EXERCISES)
-)
-each_wrong = pytest.mark.parametrize(
-    ("check", "answer", "name"),
-    [
-        pytest.param(exercise.check, answer, name, id=f"{page}-{label}")
-        for page, exercise in EXERCISES.items()
-        for label, (answer, name) in exercise.wrong.items()
-    ],
-)
+
+@each
+def test_right_answers_pass_under_every_seed(case):
+    right = [case.exercise.reference, *case.right]
+    judged = (
+        (f"right {k}", accepted(case.exercise, a, RIGHT_SEEDS))
+        for k, a in enumerate(right)
+    )
+    assert not (text := faults(judged)), text
 
 
-def assert_shows_itself(report: Report) -> None:
-    """A report is readable in a terminal and in a notebook, and not endless."""
-    assert isinstance(report, Report)
-    verdict = "✓ passed" if report.passed else "✗" if report.attempted else "○"
-    for text in (str(report), report._repr_html_()):
-        assert verdict in text
-        assert report.title.split(":")[0] in text
-        assert len(text) < 3000
+@each
+def test_each_face_is_named_as_its_own_mistake(case):
+    judged = (
+        (label, rejected(case.exercise, face, name, WRONG_SEEDS))
+        for label, face, name in case.faces
+    )
+    assert not (text := faults(judged)), text
 
 
-@each_exercise
-def test_right_answers_pass_under_every_seed(exercise):
-    for answer in exercise.right:
-        for seed in RIGHT_SEEDS:
-            report = exercise.check(answer, seed=seed)
-            assert report.passed, f"{answer}, seed {seed}:\n{report}"
-            assert report.attempted
-            assert report.mistake is None
-        assert_shows_itself(report)
+@each
+def test_other_wrong_answers_are_rejected_and_named(case):
+    judged = (
+        (label, rejected(case.exercise, answer, name, WRONG_SEEDS))
+        for label, (answer, name) in case.wrong.items()
+    )
+    assert not (text := faults(judged)), text
 
 
-@each_wrong
-def test_wrong_answers_are_rejected_and_named(check, answer, name):
-    for seed in WRONG_SEEDS:
-        report = check(answer, seed=seed)
-        assert not report.passed, f"seed {seed}:\n{report}"
-        assert report.attempted
-        if name is not None:
-            assert report.mistake == name, f"seed {seed}:\n{report}"
-            assert report.hint, "a mistake that has a name has a hint"
-        assert report.measured is not None
-        assert report.expected is not None
-    assert_shows_itself(report)
-
-
-@each_exercise
-def test_hostile_answers_get_a_sentence_each(exercise):
-    for label, (answer, name) in hostile(exercise).items():
-        report = exercise.check(answer)
+@each
+def test_hostile_answers_get_a_sentence_each(case):
+    for label, (answer, name) in hostile(case.exercise).items():
+        report = case.exercise.check(answer)
         assert report.attempted, f"{label}:\n{report}"
         assert not report.passed, f"{label}:\n{report}"
         # None in place of several results is the wrong number of them as well
         names = {name, "wrong_type"} if name == "returns_nothing" else {name}
         assert report.mistake in names, f"{label}:\n{report}"
-        assert_shows_itself(report)
+        assert not shows(report)
 
 
-@each_exercise
-def test_an_answer_that_changes_its_input_is_told_so(exercise):
-    right = exercise.right[0]
+@each
+def test_an_answer_that_changes_its_input_is_told_so(case):
+    right = case.exercise.reference
     found = []
 
     def answer(*args, **kwargs):
@@ -179,112 +222,133 @@ def test_an_answer_that_changes_its_input_is_told_so(exercise):
         return result
 
     if callable(right):
-        report = exercise.check(functools.wraps(right)(answer))
+        report = case.exercise.check(functools.wraps(right)(answer))
     if not found:
         pytest.skip("the exercise has no tensor for input")
     assert (report.passed, report.mistake) == (False, "changes_its_input")
 
 
-@each_exercise
-def test_what_was_handed_out_is_not_attempted(exercise):
+@each
+def test_what_was_handed_out_is_not_attempted(case):
     def stub(*args, **kwargs):
         raise NotImplementedError
 
-    for answer in [..., stub] if callable(exercise.right[0]) else [...]:
-        report = exercise.check(answer)
+    for answer in [..., stub] if callable(case.exercise.reference) else [...]:
+        report = case.exercise.check(answer)
         assert (report.attempted, report.passed) == (False, False)
         assert report.hint
-        assert_shows_itself(report)
+        assert not shows(report)
 
 
-@each_exercise
-def test_the_students_random_state_is_left_alone(exercise):
+@each
+def test_the_students_random_state_is_left_alone(case):
     def state() -> list[bytes]:
         numpy = np.random.get_state()[1].tobytes()  # noqa: NPY002
         return [torch.get_rng_state().numpy().tobytes(), numpy, random.getstate()]
 
     before = state()
-    for answer in exercise.right:
-        exercise.check(answer)
-    for answer, _ in [*exercise.wrong.values(), *hostile(exercise).values()]:
-        exercise.check(answer)
+    for answer in (case.exercise.reference, *case.right):
+        case.exercise.check(answer)
+    for answer, _ in [*case.wrong.values(), *hostile(case.exercise).values()]:
+        case.exercise.check(answer)
     assert state() == before
 
 
-@each_exercise
-def test_a_report_does_not_depend_on_what_was_drawn_before(exercise):
-    answer, _ = next(iter(exercise.wrong.values()))
+@each
+def test_a_report_does_not_depend_on_what_was_drawn_before(case):
+    _, face, _ = next(case.faces)
     reports = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        reports.append(str(exercise.check(answer)))
+        reports.append(str(case.exercise.check(face)))
     assert reports[0] == reports[1]
 
 
-def test_every_check_is_tested():
-    exported = {name for name in checks.__all__ if name.startswith("check_")}
-    tested = {exercise.check.__name__ for exercise in EXERCISES.values()}
-    assert exported == tested
-    defined = {
-        name
-        for path in Path(checks.__file__).parent.glob("c[0-9]*.py")
-        for name in vars(importlib.import_module(f"{checks.__name__}.{path.stem}"))
-        if name.startswith("check_")
-    }
-    assert exported == defined
+@each
+def test_there_are_other_answers_and_one_for_each_mistake(case):
+    assert case.right
+    assert case.wrong
+    named = {name for _, name in case.wrong.values()}
+    named |= {name for name, _ in case.exercise.faces()}
+    assert not [m.name for m in case.exercise.mistakes if m.name not in named]
+    assert all(m.hint for m in case.exercise.mistakes)
 
 
-def test_the_harness_itself_rejects_a_check_that_accepts_everything():
-    @checks.report.check("Exercise 9.9: lax")
-    def check_lax(function):
-        function(torch.zeros(2))
-        return Report()
+def test_there_is_a_check_for_each_exercise_and_no_other():
+    names = [case.exercise.name for case in CASES.values()]
+    assert len(set(names)) == len(names)
+    found = {name for name in checks.__all__ if name.startswith("check_")}
+    assert found == {f"check_{name}" for name in names}
+    for case in CASES.values():
+        check = getattr(checks, f"check_{case.exercise.name}")
+        assert str(check(...)) == str(case.exercise.check(...))
+        assert case.exercise.title in check.__doc__
+        if callable(case.exercise.reference):
+            assert case.exercise.reference.__doc__ in check.__doc__
+    for chapter in contents.CHAPTERS:  # and no answers to what is no exercise
+        if room := chapter.module("exercises"):
+            own = {e.name for e in room.EXERCISES}
+            assert own == set(answers(chapter).RIGHT) == set(answers(chapter).WRONG)
 
-    exercise = Exercise(check_lax, [lambda x: x], {"zero": (lambda x: 0 * x, None)})
-    test_right_answers_pass_under_every_seed(exercise)
+
+def test_the_harness_rejects_an_exercise_that_accepts_everything():
+    def same(x):
+        """Return x."""
+        return x
+
+    lax = Exercise(
+        "Exercise 9.9: lax",
+        same,
+        lambda: [{"x": torch.ones(2)}],
+        [Mistake("nothing", "h", [lambda x: 0 * x]), Mistake("never", "h")],
+        judge=lambda exercise, answer: (answer(torch.ones(2)), Report())[1],
+    )
+    case = Case(lax, [same], {"zero": (lambda x: 0 * x, None)})
+    test_right_answers_pass_under_every_seed(case)
     with pytest.raises(AssertionError, match="✓ passed"):
-        test_wrong_answers_are_rejected_and_named(check_lax, *exercise.wrong["zero"])
+        test_each_face_is_named_as_its_own_mistake(case)
+    with pytest.raises(AssertionError, match="✓ passed"):
+        test_other_wrong_answers_are_rejected_and_named(case)
     with pytest.raises(AssertionError, match="takes nothing"):
-        test_hostile_answers_get_a_sentence_each(exercise)
+        test_hostile_answers_get_a_sentence_each(case)
     with pytest.raises(AssertionError):
-        test_an_answer_that_changes_its_input_is_told_so(exercise)
+        test_an_answer_that_changes_its_input_is_told_so(case)
+    with pytest.raises(AssertionError, match="never"):
+        test_there_are_other_answers_and_one_for_each_mistake(case)
 
 
 # --- the table ------------------------------------------------------------------------
 
 
-def main(pages: list[str]) -> None:
+def main(numbers: list[str]) -> None:
     """Print the table; the last column says what the tests would object to."""
-    unknown = set(pages) - set(PAGES)
-    if unknown:
-        raise SystemExit(f"no {', '.join(unknown)}; there are {', '.join(PAGES)}")
     counts = {"right": 0, "wrong": 0, "named": 0, "objections": 0}
-    print(f"{'check':34} {'answer':34} {'named as':20} {'apart':>8} {'ms':>6}")
-    for key, exercise in EXERCISES.items():
-        if pages and key.split("-")[0] not in pages:
+    print(f"{'check':30} {'answer':34} {'named as':20} {'apart':>8} {'ms':>6}")
+    for key, case in CASES.items():
+        if numbers and key[:2] not in numbers:
             continue
-        answers = [(f"right {k}", a, "") for k, a in enumerate(exercise.right, 1)]
-        answers += [(label, *pair) for label, pair in exercise.wrong.items()]
-        for label, answer, name in answers:
+        right = [case.exercise.reference, *case.right]
+        rows = [(f"right {k}", a, None, True) for k, a in enumerate(right)]
+        rows += [(*face, False) for face in case.faces]
+        rows += [(label, *pair, False) for label, pair in case.wrong.items()]
+        for label, answer, name, is_right in rows:
             start = time.perf_counter()
-            report = exercise.check(answer)
-            milliseconds = 1e3 * (time.perf_counter() - start)
-            seeds = RIGHT_SEEDS if name == "" else WRONG_SEEDS
-            reports = [exercise.check(answer, seed=seed) for seed in seeds]
-            fine = all(
-                r.passed if name == "" else not r.passed and name in (None, r.mistake)
-                for r in reports
+            report = case.exercise.check(answer)
+            ms = 1e3 * (time.perf_counter() - start)
+            how = (case.exercise, answer)
+            fault = (
+                accepted(*how, RIGHT_SEEDS)
+                if is_right
+                else rejected(*how, name, WRONG_SEEDS)
             )
             verdict = "✓" if report.passed else report.mistake or "(no name)"
-            apart = report.standard_errors
-            print(
-                f"{key:34.34} {label:34.34} {verdict:20.20} "
-                f"{'' if apart is None else f'{apart:.3g}':>8} {milliseconds:6.1f}"
-                + ("" if fine else "  ← WRONG")
-            )
-            counts["right" if name == "" else "wrong"] += 1
-            counts["named"] += bool(name)
-            counts["objections"] += not fine
+            z = report.standard_errors
+            apart = "" if z is None else f"{z:.3g}"
+            line = f"{key:30.30} {label:34.34} {verdict:20.20} {apart:>8} {ms:6.1f}"
+            print(line + ("  ← WRONG" if fault else ""))
+            counts["right" if is_right else "wrong"] += 1
+            counts["named"] += report.mistake is not None
+            counts["objections"] += fault is not None
     print(", ".join(f"{count} {what}" for what, count in counts.items()))
 
 

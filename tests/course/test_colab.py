@@ -7,7 +7,6 @@ environment can check: the bounds, and what a reader's first cell does in Colab.
 import os
 import subprocess
 import sysconfig
-import tomllib
 import venv
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +15,8 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+from rooms import NOTEBOOKS, PROJECT, ROOT
+
 LINES = (ROOT / "tests" / "colab.txt").read_text("utf-8").splitlines()
 HAS = dict(line.split("==") for line in LINES if not line.startswith("#"))
 
@@ -32,7 +31,7 @@ def test_colab_has_every_requirement_in_a_version_that_will_do(line):
 def setup_cells() -> set[str]:
     """Return the first code cells of all notebooks; the same text counts once."""
     found = set()
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
         found.add(next(cell.source for cell in cells if cell.cell_type == "code"))
     return found

@@ -33,11 +33,11 @@ from minddpm.course.explorers import (
     reverse_sampling,
     stored_run,
 )
-from minddpm.course.kit import law as laws
 from minddpm.course.explorers import panel as shell
+from minddpm.course.kit import law as laws
 from minddpm.course.kit.canvas import Canvas, Picture, _encode
+from minddpm.course.kit.controls import Button, Choice, Slider, Toggle, panel
 from minddpm.course.kit.law import Law
-from minddpm.course.kit.panel import Button, Choice, Slider, Toggle, panel
 
 MODULES = {
     info.name: importlib.import_module(f"{explorers.__name__}.{info.name}")
@@ -1090,7 +1090,7 @@ for info in pkgutil.iter_modules(explorers.__path__):
 IN_KERNEL = r"""
 import importlib, json, re
 from minddpm.course import explorers
-from minddpm.course.kit.panel import Button, Choice, Slider
+from minddpm.course.kit.controls import Button, Choice, Slider
 
 def ends(control):
     if isinstance(control, Slider):

@@ -5,11 +5,11 @@ import json
 import re
 
 import pytest
-from test_solutions import NOTEBOOKS, ROOT
 
 from minddpm.__main__ import main
 from minddpm.course import checks
 from minddpm.course.kit.cells import read_code, read_task
+from rooms import NOTEBOOKS, ROOT
 
 TEXT = (ROOT / "INSTRUCTORS.md").read_text("utf-8")
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -1,25 +1,19 @@
 """The copies for a class: no solution is left, and everything else is."""
 
-import importlib.util
 from pathlib import Path
 
 import nbformat
 import pytest
-from test_solutions import NOTEBOOKS, ROOT, is_exercise, is_stub, read
 
 from minddpm.course.kit.cells import folded, strip_solutions
+from rooms import each_notebook, is_exercise, is_stub, read, tool
 
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory) -> Path:
     """The folder that `make student` would write."""
-    spec = importlib.util.spec_from_file_location(
-        "student", ROOT / "notebooks" / "student.py"
-    )
-    student = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(student)
     folder = tmp_path_factory.mktemp("build") / "student"
-    student.main(folder)
+    tool("student").main(folder)
     return folder
 
 
@@ -27,7 +21,7 @@ def text_of(nb) -> str:
     return "\n\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@each_notebook
 def test_solutions_are_gone_and_all_else_is_there(path, copies):
     nb = nbformat.read(path, as_version=4)
     copy = nbformat.read(copies / path.name, as_version=4)

@@ -13,7 +13,7 @@ from matplotlib.image import PcolorImage
 
 from minddpm import data
 from minddpm.course.kit.canvas import Canvas, Picture
-from minddpm.course.kit.panel import Choice, Slider, panel
+from minddpm.course.kit.controls import Choice, Slider, panel
 from minddpm.course.kit.plots import COLOURS, house_style
 from minddpm.oracle import GaussianMixture
 from minddpm.schedule import Schedule

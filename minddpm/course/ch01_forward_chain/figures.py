@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minddpm import _validate
 from minddpm.course.kit.plots import COLOURS, WIDTH, house_style
-from minddpm.course.kit.plots.style import canvas
+from minddpm.course.kit.plots.style import frame
 
 Density = Callable[[Tensor, Tensor], Tensor]
 
@@ -44,7 +44,7 @@ def plot_chain(
     with house_style():
         figure = plt.figure(figsize=(WIDTH, 5.4))
         axes = figure.subplots(2, 1, height_ratios=[3.4, 1])
-    with canvas(list(axes), WIDTH, 5.4, n=2) as (above, below):
+    with frame(list(axes), WIDTH, 5.4, n=2) as (above, below):
         above.imshow(
             heat,
             cmap="Greys",
@@ -96,7 +96,7 @@ def plot_laws(
     times = _times(times, len(path) - 1)
     x = torch.linspace(*_limits(path), 400)
     bins = np.linspace(float(x[0]), float(x[-1]), 71).tolist()
-    with canvas(None, WIDTH, 3.0, n=len(times)) as axes:
+    with frame(None, WIDTH, 3.0, n=len(times)) as axes:
         for t, ax in zip(times, axes, strict=True):
             bars: dict[str, Any] = {"color": COLOURS[5], "alpha": 0.55}
             ax.hist(path[t].numpy(), bins, density=True, **bars)
@@ -132,7 +132,7 @@ def plot_clouds(
     """
     path = _validate.floats("path", path, (None, None, 2)).detach().cpu()
     times = _times(times, len(path) - 1)
-    with canvas(None, WIDTH, 2.5, n=len(times)) as axes:
+    with frame(None, WIDTH, 2.5, n=len(times)) as axes:
         for t, ax in zip(times, axes, strict=True):
             x, y = path[t].T.numpy()
             ax.scatter(x, y, s=3, color=COLOURS[0], linewidths=0)
@@ -164,7 +164,7 @@ def plot_ends(
     if not 1 <= len(ends) <= 3:
         raise ValueError(f"ends must be one to three pairs, got {len(ends)}")
     bins = np.linspace(-4, 4, 49).tolist()
-    with canvas(None, WIDTH, 3.6, n=len(ends)) as axes:
+    with frame(None, WIDTH, 3.6, n=len(ends)) as axes:
         top = 0.0
         for (name, pair), ax in zip(ends.items(), axes, strict=True):
             for k, sample in enumerate(pair):

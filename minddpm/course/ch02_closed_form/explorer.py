@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from minddpm import _validate, data
 from minddpm.course.kit.canvas import Canvas, Picture
-from minddpm.course.kit.panel import Choice, Slider, Toggle, panel
+from minddpm.course.kit.controls import Choice, Slider, Toggle, panel
 from minddpm.course.kit.plots import COLOURS, house_style
 from minddpm.schedule import Schedule
 

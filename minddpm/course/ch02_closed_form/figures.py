@@ -12,7 +12,7 @@ from torch import Tensor
 
 from minddpm import _validate
 from minddpm.course.kit.plots import COLOURS, WIDTH
-from minddpm.course.kit.plots.style import SMALL, canvas, write
+from minddpm.course.kit.plots.style import SMALL, frame, write
 from minddpm.schedule import Schedule
 
 _BINS = 30
@@ -45,7 +45,7 @@ def plot_chain_against_formula(
             "chain and laws must be for the same times, at least one; "
             f"got {list(chain)} and {list(laws)}"
         )
-    with canvas(None, WIDTH, 3.7, n=len(chain)) as axes:
+    with frame(None, WIDTH, 3.7, n=len(chain)) as axes:
         for (t, x), ax in zip(chain.items(), axes, strict=True):
             x = _validate.floats("chain", x, (None,)).detach().cpu().double()
             mean = _validate.real("mean", float(laws[t][0]), -math.inf, math.inf)
@@ -137,7 +137,7 @@ def plot_noise_budget(
         below = total
         names.append(f"noise of\nsteps {first + 1}–{last}")
     colours = ["0.82", *(COLOURS[k] for k in (5, 0, 2, 3))]
-    with canvas(ax, WIDTH, 3.8) as (ax,):
+    with frame(ax, WIDTH, 3.8) as (ax,):
         ax.stackplot(times, shares, colors=colours, edgecolor="white", linewidth=0.8)
         tops = [np.zeros(T + 1), *np.cumsum(shares, axis=0)]
         for k, name in enumerate(names):
@@ -179,7 +179,7 @@ def plot_log_odds(schedules: Mapping[str, Schedule], *, ax: Axes | None = None) 
         if not isinstance(schedule, Schedule):
             kind = type(schedule).__name__
             raise TypeError(f"schedules[{name!r}] must be a Schedule, got {kind}")
-    with canvas(ax, WIDTH, 4.4) as (ax,):
+    with frame(ax, WIDTH, 4.4) as (ax,):
         ends = []
         for schedule, colour in zip(schedules.values(), COLOURS, strict=False):
             y = schedule.snr[1:].double().log10().numpy()
@@ -238,7 +238,7 @@ def plot_last_signal(
     for name, values in ends.items():
         if not values or not all(0 < value <= 1 for value in values.values()):
             raise ValueError(f"ends[{name!r}] must hold numbers in (0, 1]")
-    with canvas(ax, WIDTH, 4.2) as (ax,):
+    with frame(ax, WIDTH, 4.2) as (ax,):
         last = []
         for (name, values), colour in zip(ends.items(), COLOURS, strict=False):
             ax.plot([*values], [*values.values()], "o-", color=colour, markersize=6)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from minddpm import _validate, data
 from minddpm.course.kit.canvas import Canvas, Picture
-from minddpm.course.kit.panel import Slider, panel
+from minddpm.course.kit.controls import Slider, panel
 from minddpm.course.kit.plots import COLOURS, house_style
 from minddpm.oracle import ExactDenoiser, GaussianMixture, loss_floor
 from minddpm.schedule import Schedule

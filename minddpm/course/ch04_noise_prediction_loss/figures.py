@@ -15,7 +15,7 @@ from minddpm.course.kit.plots.style import (
     COLOURS,
     SMALL,
     WIDTH,
-    canvas,
+    frame,
     house_style,
     write,
 )
@@ -46,7 +46,7 @@ def plot_bound_per_path(
     low, high = float(x.min()), float(np.quantile(x, 0.995))
     margin = 0.15 * (high - low)
     ends = (low - 3 * margin, high + margin)
-    with canvas(axes, WIDTH, 4.2, n=n) as panels:
+    with frame(axes, WIDTH, 4.2, n=n) as panels:
         for ax, colour, (name, bound) in zip(
             panels, COLOURS, bounds.items(), strict=False
         ):
@@ -175,7 +175,7 @@ def plot_bound_terms(
         raise ValueError(f"axes must be two, bars and weights, got {len(axes)}")
     values = terms.detach().cpu().numpy()
     t = np.arange(1, n)
-    with canvas(axes, WIDTH, 4.2, n=2) as (bars, curves):
+    with frame(axes, WIDTH, 4.2, n=2) as (bars, curves):
         bars.bar(t[1:], values[1:-1], color=COLOURS[0], width=0.8)
         bars.bar([1], values[:1], color=COLOURS[1], width=0.8)
         bars.axhline(0, color="0.2", linewidth=1)
@@ -229,7 +229,7 @@ def plot_loss_shares(
     n = _validate.integer("number of shares", len(shares), 1, 4)
     if axes is not None and len(axes) != n:
         raise ValueError(f"axes must be {n}, one for each of shares, got {len(axes)}")
-    with canvas(axes, WIDTH, 3.3, n=n) as panels:
+    with frame(axes, WIDTH, 3.3, n=n) as panels:
         for ax, (name, values) in zip(panels, shares.items(), strict=True):
             share = _validate.floats(name, values, (10,)).detach().cpu().numpy()
             ax.bar(np.arange(10) / 10 + 0.05, share, width=0.09, color=COLOURS[0])

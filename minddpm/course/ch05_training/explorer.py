@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from minddpm import data
 from minddpm.course.kit.canvas import Canvas, Picture
-from minddpm.course.kit.panel import Button, Choice, Slider, panel
+from minddpm.course.kit.controls import Button, Choice, Slider, panel
 from minddpm.course.kit.plots import COLOURS, house_style
 from minddpm.ddpm import DDPM
 from minddpm.nets import MLP

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from minddpm.course.kit.canvas import Canvas, Picture
-from minddpm.course.kit.panel import Button, Slider, panel
+from minddpm.course.kit.controls import Button, Slider, panel
 from minddpm.course.kit.plots import COLOURS, house_style
 from minddpm.ddpm import DDPM
 from minddpm.nets import MLP

@@ -13,8 +13,8 @@ import torch
 
 from minddpm.course.kit import law as laws
 from minddpm.course.kit.canvas import Canvas, Picture
+from minddpm.course.kit.controls import Choice, Slider, Toggle, panel
 from minddpm.course.kit.law import Law
-from minddpm.course.kit.panel import Choice, Slider, Toggle, panel
 from minddpm.course.kit.plots import COLOURS, house_style
 from minddpm.oracle import GaussianMixture
 from minddpm.schedule import Schedule

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from minddpm import _validate, data
 from minddpm.course.kit.canvas import Canvas, Picture
-from minddpm.course.kit.panel import Choice, Control, Slider, panel
+from minddpm.course.kit.controls import Choice, Control, Slider, panel
 from minddpm.course.kit.plots import COLOURS, house_style
 from minddpm.ddpm import DDPM
 from minddpm.oracle import ExactDenoiser

@@ -10,11 +10,11 @@ from minddpm.course import contents
 
 def __getattr__(name: str) -> Any:
     if name == "__all__":
-        return sorted(found for found, _ in contents.explorers())
+        return sorted(found for found, _ in contents.all_explorers())
     if name.startswith("__"):
         raise AttributeError(name)
-    for found, explorer in contents.explorers():
+    for found, explorer in contents.all_explorers():
         if found == name:
             return explorer
-    known = ", ".join(found for found, _ in contents.explorers())
+    known = ", ".join(found for found, _ in contents.all_explorers())
     raise AttributeError(f"no {name!r} here; there are {known}")

@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 
 import minddpm
-from minddpm.course import checks, judge
+from minddpm.course.grading import judge
 from minddpm.course.kit.cells import Task, read_code, read_task
 
 NOTEBOOKS = Path(minddpm.__file__).parents[1] / "notebooks"
@@ -134,7 +134,7 @@ def tasks(course: Path) -> dict[str, list[Task]]:
         )
     for stem, all_of_it in found.items():
         for task in all_of_it:
-            if task.check not in checks.__all__:
+            if task.check.removeprefix("check_") not in judge.EXERCISES:
                 raise ValueError(
                     f"{stem}.ipynb calls {task.check}, which minddpm.course.checks "
                     "does not have; take notebooks and package of the same version"
@@ -195,10 +195,8 @@ def _grade(
         fault = {"verdict": "error", "detail": str(error)}
     for task in known[stem]:
         verdict = fault or _judge(cells, task, timeout, memory)
-        # asked of no answer, a check tells its title
-        marks.append(
-            Mark(getattr(checks, task.check)(...).title, task.answer, **verdict)
-        )
+        exercise = judge.EXERCISES[task.check.removeprefix("check_")]
+        marks.append(Mark(exercise.title, task.answer, **verdict))
     return Grade(str(file), stem, marks)
 
 

@@ -5,10 +5,11 @@ those, in cells up to its check, that bind a name it needs or change what has th
 (`x[0] = …`, `x.y = …`, `x.append(…)`). Training and figures that no answer uses are not
 run. What is named in text alone, as in `exec` or `globals()`, is not found.
 
-The check, and the whole package under it, are imported first and then forgotten: what
-student code imports under these names is a second copy. Overwriting it changes nothing
-here. This keeps honest marks honest, and is no security sandbox: the answer runs in the
-process that judges it, and code that is out to cheat can find the judge in memory.
+The exercises, and the whole package under them, are imported first and then forgotten:
+what student code imports under these names is a second copy. Overwriting it changes
+nothing here. This keeps honest marks honest, and is no security sandbox: the answer
+runs in the process that judges it, and code that is out to cheat can find the judge in
+memory.
 """
 
 import ast
@@ -22,11 +23,12 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from minddpm.course import checks
+from minddpm.course import contents
 from minddpm.course.kit.cells import Task
 
 LONGEST = 500  # characters of any text in a verdict
 READY = b"ready"
+EXERCISES = contents.all_exercises()
 
 
 class Statement:
@@ -116,7 +118,7 @@ def needed(statements: list[Statement], answer: str) -> list[Statement]:
     return [statements[i] for i in sorted(chosen)]
 
 
-def judge(cells: list[str], task: Task) -> dict[str, Any]:
+def mark(cells: list[str], task: Task) -> dict[str, Any]:
     """Run what an answer needs, and check it. The process is not fit for use after it.
 
     Args:
@@ -127,7 +129,7 @@ def judge(cells: list[str], task: Task) -> dict[str, Any]:
         `verdict`: "passed", "wrong", "not attempted" or "error"; `mistake`: its name,
         or None; `detail`: what was measured and expected, as text.
     """
-    check = getattr(checks, task.check)
+    exercise = EXERCISES[task.check.removeprefix("check_")]
     for name in [name for name in sys.modules if name.partition(".")[0] == "minddpm"]:
         del sys.modules[name]
     main = types.ModuleType("__main__")
@@ -137,7 +139,7 @@ def judge(cells: list[str], task: Task) -> dict[str, Any]:
     if task.answer not in vars(main):
         trouble = [f"the notebook defines no {task.answer}", *trouble]
         return {"verdict": "error", "mistake": None, "detail": "; ".join(trouble)}
-    report = check(vars(main)[task.answer])
+    report = exercise.check(vars(main)[task.answer])
     verdict = "wrong" if report.attempted else "not attempted"
     facts = report._parts()[2]
     detail = [
@@ -176,9 +178,7 @@ def _run(cells: list[str], task: Task, namespace: dict[str, Any]) -> list[str]:
         code = compile(ast.Module([s.node], []), f"<cell {s.cell}>", "exec")
         try:
             exec(code, namespace)
-        except (
-            BaseException
-        ) as error:  # SystemExit too; the next cell runs, as in Jupyter
+        except BaseException as error:  # SystemExit too; the next one runs, as there
             trouble.append(f"code cell {s.cell}: {type(error).__name__}: {error}")
     return trouble[:1]
 
@@ -208,6 +208,6 @@ def work(channel: Any, nonce: bytes, cells: list[str], task: Task, folder: str) 
         write(channel.fileno(), b"\n" + nonce + message + b"\n")
 
     send(READY)
-    verdict = judge(cells, task)
+    verdict = mark(cells, task)
     verdict["detail"] = verdict["detail"][:LONGEST]
     send(json.dumps(verdict).encode())

@@ -21,7 +21,7 @@ which measures, and lets `explain` find the face that measures the same.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -53,7 +53,8 @@ class Mistake:
         hint: what to look at next; never the answer.
         faces: wrong answers that make this mistake and no other: functions called as
             the answer is, or numbers. One that returns a list stands for as many
-            answers as the list is long. Each gives a result on all inputs.
+            answers as the list is long. Each gives a result on all inputs, if only
+            NaN or infinity.
         sign: recognises what no face can show number by number, such as a draw of
             one's own: sign(got, right, **inputs) is True for each case that is wrong.
     """
@@ -83,6 +84,7 @@ class Exercise:
         expects: what is expected, in words, where the right result would tell too much.
         tolerance: largest difference of an entry from the right one, relative where the
             right one is above 1.
+        form: brings results into the form of the right ones, where several will do.
         judge: judge(exercise, answer) returns the report of a right answer and raises
             `Wrong` for others; None compares with the reference.
     """
@@ -98,6 +100,7 @@ class Exercise:
     show: Callable[..., Any] = lambda result, **inputs: show(result)
     expects: str = ""
     tolerance: float = 1e-4
+    form: Callable[[Results], Results] = lambda results: results
     judge: Callable[["Exercise", Any], Report] | None = None
 
     def __post_init__(self) -> None:
@@ -144,17 +147,18 @@ class Exercise:
         for inputs in self.inputs():
             right = results(self.reference, inputs)
             try:
-                got = _asked(answer, inputs, len(right))
-            except Exception:
+                got = self.form(_asked(answer, inputs, len(right)))
+            except Exception as error:
                 if not wrong:
-                    raise
+                    raise self._not_finite(error, rows, inputs) from None
                 break  # what it gave before is wrong already
             rows.append((inputs, got, right))
             if self.apart(got, right) > 1:
                 wrong.append(rows[-1])
         if not wrong:
             inputs, got, right = rows[0]
-            if self.apart(_asked(answer, inputs, len(right)), right) > 1:
+            again = self.form(_asked(answer, inputs, len(right)))
+            if self.apart(again, right) > 1:
                 said = "asked the same again, it gave another result"
                 raise self.wrong(None, said, "the same result")
             texts = [self.show(_one(x), **inputs) for x in (got, right)]
@@ -224,6 +228,19 @@ class Exercise:
                     far = (self.apart(got, _parts(x)) for (_, got, _), x in pairs)
                     yield max(far), mistake.name
 
+    def _not_finite(
+        self, error: Exception, rows: list[Case], inputs: Inputs
+    ) -> Exception:
+        """Name what gave NaN or infinity, if a face gives that and all before it."""
+        if isinstance(error, Wrong) and error.report.mistake == "not_finite":
+            for name, face in self.faces():
+                agrees = (self.apart(x, results(face, i)) <= 1 for i, x, _ in rows)
+                given = results(face, inputs)
+                if not all(x.isfinite().all() for x in given) and all(agrees):
+                    said = error.report.measured
+                    return self.wrong(name, said, error.report.expected)
+        return error
+
     def wrong(
         self,
         mistake: str | None,
@@ -259,6 +276,54 @@ class Exercise:
             if texts[0] != texts[1]:
                 break
         return texts[0], texts[1]
+
+
+def mistakes(
+    hints: dict[str, str], known: Callable[..., dict[str, list[Any]]]
+) -> list[Mistake]:
+    """Return mistakes whose faces one function gives, all of them.
+
+    Args:
+        hints: what to look at next, by the name of the mistake; the likelier first.
+        known: takes the inputs, which can be hashed; returns what each mistake gives,
+            by its name.
+
+    Returns:
+        The mistakes in the order of their hints.
+    """
+    known = lru_cache(maxsize=16)(known)  # asked again for each mistake
+
+    def face(name: str) -> Answer:
+        return lambda *args: known(*args)[name]
+
+    return [Mistake(name, hint, [face(name)]) for name, hint in hints.items()]
+
+
+def declare(
+    hints: dict[str, str],
+    wrong: Callable[..., dict[str, list[Any]]],
+    *example: Any,
+    **signs: Callable[..., bool],
+) -> list[Mistake]:
+    """Return mistakes whose faces are made together.
+
+    Args:
+        hints: a hint for each mistake, the likelier first.
+        wrong: called as the answer is, returns wrong results by the mistake's name.
+        *example: arguments for it, only to count the results.
+        **signs: of the mistakes that have a sign.
+
+    Returns:
+        The mistakes, with a face for each of the results.
+    """
+
+    def face(name: str, k: int, *args: Any) -> Any:
+        return wrong(*args)[name][k]
+
+    with torch.random.fork_rng(devices=[]):
+        counts = {name: len(made) for name, made in wrong(*example).items()}
+    faces = {n: [partial(face, n, k) for k in range(counts.get(n, 0))] for n in hints}
+    return [Mistake(n, hint, faces[n], signs.get(n)) for n, hint in hints.items()]
 
 
 def results(answer: Any, inputs: Inputs) -> Results:

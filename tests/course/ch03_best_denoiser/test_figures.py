@@ -1,9 +1,5 @@
 """The figures of notebook 03: they draw, they show what they say, refuse nonsense."""
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -12,6 +8,7 @@ from matplotlib.quiver import Quiver
 
 from minddpm import ExactDenoiser, GaussianMixture, Schedule, loss_floor
 from minddpm.course.ch03_best_denoiser import figures
+from rooms import texts
 
 COSINE = Schedule.cosine(100)
 POINTS = torch.tensor([-1.4, 0.2, 1.2])
@@ -26,33 +23,13 @@ FLOORS = {
 BINS = torch.linspace(-2, 2, 9)
 
 CALLS = {
-    "posterior": lambda: f03.plot_posterior(POINTS, COSINE, [5, 40, 90]),
-    "regression": lambda: f03.plot_regression(
+    "posterior": lambda: figures.plot_posterior(POINTS, COSINE, [5, 40, 90]),
+    "regression": lambda: figures.plot_regression(
         BINS, BINS / 2, {"half": (BINS, BINS / 2), "far": (BINS, 9 * BINS)}, BINS
     ),
-    "steps": lambda: f03.plot_steps(STEPS, 4),
-    "arrows": lambda: f03.plot_arrows_and_floors(PLANE, SQUARE, FLOORS, (2, 99)),
+    "steps": lambda: figures.plot_steps(STEPS, 4),
+    "arrows": lambda: figures.plot_arrows_and_floors(PLANE, SQUARE, FLOORS, (2, 99)),
 }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    plt.close("all")
-    yield
-    plt.close("all")
-
-
-def texts(ax) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_one_figure_no_setting_changed_and_no_warning(call):
-    before = dict(mpl.rcParams)
-    assert call() is None
-    assert dict(mpl.rcParams) == before
-    assert len(plt.get_fignums()) == 1
-    plt.gcf().canvas.draw()  # warnings are errors
 
 
 def test_the_posterior_has_a_bell_a_point_and_the_guess_below():
@@ -76,7 +53,7 @@ def test_means_stay_in_the_frame_and_a_far_one_is_shown():
     assert low < -1 < 1 < high < 9
     assert texts(left) == ["mean of a bin", "half", "far"]
     plt.close("all")
-    f03.plot_regression(BINS, BINS, {}, 100 * BINS)
+    figures.plot_regression(BINS, BINS, {}, 100 * BINS)
     assert plt.gcf().axes[1].get_ylim()[1] > 200
 
 
@@ -106,41 +83,53 @@ def test_arrows_lead_to_the_best_guess():
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: f03.plot_posterior([1.0], COSINE, [1, 2]), TypeError, "points"),
-        (lambda: f03.plot_posterior(POINTS[:1], COSINE, [1, 2]), ValueError, "2…6"),
-        (lambda: f03.plot_posterior(POINTS, COSINE, [5]), ValueError, "at least two"),
-        (lambda: f03.plot_posterior(POINTS, COSINE, [5, 101]), ValueError, "1…100"),
+        (lambda: figures.plot_posterior([1.0], COSINE, [1, 2]), TypeError, "points"),
+        (lambda: figures.plot_posterior(POINTS[:1], COSINE, [1, 2]), ValueError, "2…6"),
         (
-            lambda: f03.plot_regression(BINS, BINS[1:], {}, BINS),
+            lambda: figures.plot_posterior(POINTS, COSINE, [5]),
+            ValueError,
+            "at least two",
+        ),
+        (lambda: figures.plot_posterior(POINTS, COSINE, [5, 101]), ValueError, "1…100"),
+        (
+            lambda: figures.plot_regression(BINS, BINS[1:], {}, BINS),
             ValueError,
             "means must have shape",
         ),
-        (lambda: f03.plot_regression(BINS, BINS, {}, [0.0]), TypeError, "z must be"),
         (
-            lambda: f03.plot_regression(BINS, BINS, dict.fromkeys("abcd"), BINS),
+            lambda: figures.plot_regression(BINS, BINS, {}, [0.0]),
+            TypeError,
+            "z must be",
+        ),
+        (
+            lambda: figures.plot_regression(BINS, BINS, dict.fromkeys("abcd"), BINS),
             ValueError,
             "at most 3, got 4",
         ),
-        (lambda: f03.plot_steps({"law": LINE}, 4), ValueError, "2…4, got 1"),
-        (lambda: f03.plot_steps({**STEPS, "p": PLANE}, 4), ValueError, r"'p'\].*\(1,"),
-        (lambda: f03.plot_steps(STEPS, 0), ValueError, "t must be in 1…100"),
+        (lambda: figures.plot_steps({"law": LINE}, 4), ValueError, "2…4, got 1"),
         (
-            lambda: f03.plot_arrows_and_floors(LINE, SQUARE, FLOORS, (1, 2)),
+            lambda: figures.plot_steps({**STEPS, "p": PLANE}, 4),
+            ValueError,
+            r"'p'\].*\(1,",
+        ),
+        (lambda: figures.plot_steps(STEPS, 0), ValueError, "t must be in 1…100"),
+        (
+            lambda: figures.plot_arrows_and_floors(LINE, SQUARE, FLOORS, (1, 2)),
             ValueError,
             r"denoiser must be a law of data \(2,\), got \(1,\)",
         ),
         (
-            lambda: f03.plot_arrows_and_floors(PLANE, POINTS, FLOORS, (1, 2)),
+            lambda: figures.plot_arrows_and_floors(PLANE, POINTS, FLOORS, (1, 2)),
             ValueError,
             "points must have shape",
         ),
         (
-            lambda: f03.plot_arrows_and_floors(PLANE, SQUARE, {}, (1, 2)),
+            lambda: figures.plot_arrows_and_floors(PLANE, SQUARE, {}, (1, 2)),
             ValueError,
             "1…4, got 0",
         ),
         (
-            lambda: f03.plot_arrows_and_floors(PLANE, SQUARE, FLOORS, (1, 2, 3)),
+            lambda: figures.plot_arrows_and_floors(PLANE, SQUARE, FLOORS, (1, 2, 3)),
             ValueError,
             "two times, got 3",
         ),

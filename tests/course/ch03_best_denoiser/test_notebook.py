@@ -12,13 +12,10 @@ import torch
 from torch.testing import assert_close
 
 from minddpm import DDPM, ExactDenoiser, GaussianMixture, Schedule, data, loss_floor
+from rooms import seeded
 
 COSINE = Schedule.cosine(T=100)
 POINTS = torch.tensor([-1.4, 0.2, 1.2], dtype=torch.float64)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def noised(x0: torch.Tensor, t: int, seed: int = 1) -> tuple[torch.Tensor, ...]:

@@ -13,7 +13,11 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
 from minddpm import DDPM, GaussianMixture, Schedule
-from minddpm.course.ch04_noise_prediction_loss.explorer import WEIGHTS, loss_weights, tenths
+from minddpm.course.ch04_noise_prediction_loss.explorer import (
+    WEIGHTS,
+    loss_weights,
+    tenths,
+)
 
 T, MEAN = 8, 1.0
 SCHEDULE = Schedule.linear(T, 0.02, 0.5)

@@ -14,13 +14,10 @@ from torch.testing import assert_close
 
 from minddpm import DDPM, MLP, GaussianMixture, Schedule, data
 from minddpm.course.explorers import training
+from rooms import seeded
 
 COSINE = Schedule.cosine(T=100)
 RING = GaussianMixture(*data.ring_mixture(), COSINE)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def drawn(n: int, t: int) -> tuple[Tensor, Tensor]:

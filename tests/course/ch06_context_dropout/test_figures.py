@@ -1,9 +1,5 @@
 """The figures of notebook 06: they draw, they show what they say, refuse nonsense."""
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -12,6 +8,7 @@ import torch
 from minddpm import LossFloor
 from minddpm.course.ch06_context_dropout import figures
 from minddpm.course.kit.plots import COLOURS
+from rooms import texts
 
 X = torch.tensor([[-1.0, 0.0], [0.0, 1.0], [1.0, 0.5]])
 EPS = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.5, 0.5]])
@@ -30,32 +27,12 @@ def floor(per_t: torch.Tensor) -> LossFloor:
 TWO = {"p = 0": (0.001, 0.25), "p = 0.5": (torch.tensor(0.002), torch.tensor(0.004))}
 
 CALLS = {
-    "fields": lambda: f06.plot_fields(X, FIELDS, DATA),
-    "four fields": lambda: f06.plot_fields(X, FOUR, DATA),
-    "two floors": lambda: f06.plot_two_floors(floor(LOW), floor(LOW + 0.1), 0.2),
-    "errors per t": lambda: f06.plot_errors_per_t(TIMES, LOW, 2 * LOW, 3 * LOW),
-    "two errors": lambda: f06.plot_two_errors(TWO, worth=0.1),
+    "fields": lambda: figures.plot_fields(X, FIELDS, DATA),
+    "four fields": lambda: figures.plot_fields(X, FOUR, DATA),
+    "two floors": lambda: figures.plot_two_floors(floor(LOW), floor(LOW + 0.1), 0.2),
+    "errors per t": lambda: figures.plot_errors_per_t(TIMES, LOW, 2 * LOW, 3 * LOW),
+    "two errors": lambda: figures.plot_two_errors(TWO, worth=0.1),
 }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    plt.close("all")
-    yield
-    plt.close("all")
-
-
-def texts(ax) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_one_figure_no_setting_changed_and_no_warning(call):
-    before = dict(mpl.rcParams)
-    assert call() is None
-    assert dict(mpl.rcParams) == before
-    assert len(plt.get_fignums()) == 1
-    plt.gcf().canvas.draw()  # warnings are errors
 
 
 def test_arrows_point_against_the_noise():
@@ -87,7 +64,7 @@ def test_four_fields_make_two_rows():
 
 def test_the_floor_of_training_lies_between_the_two():
     _, ax = plt.subplots()
-    f06.plot_two_floors(floor(LOW), floor(LOW + 0.1), 0.2, ax=ax)
+    figures.plot_two_floors(floor(LOW), floor(LOW + 0.1), 0.2, ax=ax)
     high, low, between = (line.get_ydata() for line in ax.lines)
     np.testing.assert_allclose(high - low, 0.1, rtol=1e-6)
     np.testing.assert_allclose(between, low + 0.02, rtol=1e-6)
@@ -98,7 +75,7 @@ def test_the_floor_of_training_lies_between_the_two():
 
 def test_errors_per_t_are_what_they_were():
     _, ax = plt.subplots()
-    f06.plot_errors_per_t(TIMES, LOW, 2 * LOW, 3 * LOW, ax=ax)
+    figures.plot_errors_per_t(TIMES, LOW, 2 * LOW, 3 * LOW, ax=ax)
     assert len(plt.get_fignums()) == 1
     for line, factor in zip(ax.lines, (3, 2, 1), strict=True):
         np.testing.assert_allclose(line.get_ydata(), factor * LOW.numpy(), rtol=1e-6)
@@ -107,7 +84,7 @@ def test_errors_per_t_are_what_they_were():
 
 def test_each_network_has_a_row_with_both_errors():
     _, ax = plt.subplots()
-    f06.plot_two_errors(TWO, worth=0.1, ax=ax)
+    figures.plot_two_errors(TWO, worth=0.1, ax=ax)
     assert [label.get_text() for label in ax.get_yticklabels()] == list(TWO)
     drawn = {
         (line.get_marker(), float(line.get_ydata()[0])): float(line.get_xdata()[0])
@@ -123,30 +100,30 @@ def test_each_network_has_a_row_with_both_errors():
     ("call", "message"),
     [
         (
-            lambda: f06.plot_fields(X, {"a": (1, EPS)}, DATA),
+            lambda: figures.plot_fields(X, {"a": (1, EPS)}, DATA),
             "fields must be 2…4, got 1",
         ),
         (
-            lambda: f06.plot_fields(X, FIELDS | {"a": (0, EPS[:2])}, DATA),
+            lambda: figures.plot_fields(X, FIELDS | {"a": (0, EPS[:2])}, DATA),
             r"fields\['a'\]",
         ),
         (
-            lambda: f06.plot_two_floors(floor(LOW), floor(LOW), 1.2),
+            lambda: figures.plot_two_floors(floor(LOW), floor(LOW), 1.2),
             "drop_prob must be",
         ),
         (
-            lambda: f06.plot_two_floors(
+            lambda: figures.plot_two_floors(
                 floor(LOW), floor(LOW)._replace(t=TIMES + 1), 0.1
             ),
             "must be at the same times",
         ),
         (
-            lambda: f06.plot_errors_per_t(TIMES, LOW[:2], LOW, LOW),
+            lambda: figures.plot_errors_per_t(TIMES, LOW[:2], LOW, LOW),
             "of_c",
         ),
-        (lambda: f06.plot_two_errors({}, 0.1), "at least one network"),
+        (lambda: figures.plot_two_errors({}, 0.1), "at least one network"),
         (
-            lambda: f06.plot_two_errors({"a": (0.0, 1.0)}, 0.1),
+            lambda: figures.plot_two_errors({"a": (0.0, 1.0)}, 0.1),
             "must be positive numbers, got 0.0",
         ),
     ],
@@ -158,4 +135,4 @@ def test_nonsense_is_refused(call, message):
 
 def test_integers_are_no_errors():
     with pytest.raises(TypeError, match="of_u"):
-        f06.plot_errors_per_t(TIMES, LOW, TIMES, LOW)
+        figures.plot_errors_per_t(TIMES, LOW, TIMES, LOW)

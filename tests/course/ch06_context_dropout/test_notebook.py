@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 from torch.testing import assert_close
 
 from minddpm import DDPM, MLP, GaussianMixture, Schedule, loss_floor
+from rooms import seeded
 
 COSINE = Schedule.cosine(T=100)
 MEANS = torch.tensor([[-1.2, -0.5], [0.3, 1.1], [1.2, 0.2], [0.1, -1.0]])
@@ -21,10 +22,6 @@ WEIGHTS = torch.tensor([0.25, 0.25, 0.3, 0.2])
 LABELS = torch.tensor([0, 0, 1, 2])
 SHARES = torch.tensor([0.5, 0.3, 0.2])
 ORACLE = GaussianMixture(MEANS, 0.35, COSINE, weights=WEIGHTS, labels=LABELS)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def drawn(n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -21,14 +21,11 @@ from minddpm import (
     ddim,
     sample,
 )
+from rooms import seeded
 
 SCHEDULE = Schedule.linear(50, rescale=True)
 COSINE = Schedule.cosine(100)
 BOTH = ("posterior", "beta")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def laws(

@@ -1,9 +1,5 @@
 """The figures of notebook 08: they draw, they show what they say, refuse nonsense."""
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -11,6 +7,7 @@ import torch
 
 from minddpm import MLP, UNet
 from minddpm.course.ch08_pictures import figures
+from rooms import texts
 
 T = 50
 MEAN = torch.linspace(2, 0.1, T + 1)
@@ -18,40 +15,22 @@ COUNT = torch.ones(T + 1, dtype=torch.int64)
 CURVES = {"seen": (MEAN, COUNT), "unseen": (2 * MEAN, COUNT)}
 
 CALLS = {
-    "U-Net, 8×8": lambda: f08.plot_unet(UNet(1, 8, 3), (1, 8, 8)),
-    "U-Net, 28×28": lambda: f08.plot_unet(UNet(1, 8, 3), (1, 28, 28)),
-    "U-Net, three levels": lambda: f08.plot_unet(
+    "U-Net, 8×8": lambda: figures.plot_unet(UNet(1, 8, 3), (1, 8, 8)),
+    "U-Net, 28×28": lambda: figures.plot_unet(UNet(1, 8, 3), (1, 28, 28)),
+    "U-Net, three levels": lambda: figures.plot_unet(
         UNet(3, 8, 0, widths=(1, 2, 2)), (3, 32, 32)
     ),
-    "U-Net, deep": lambda: f08.plot_unet(UNet(1, 8, 3, middle=3), (1, 8, 8)),
-    "U-Net, nothing folded": lambda: f08.plot_unet(UNet(1, 8, 3, patch=1), (1, 8, 8)),
-    "loss by t": lambda: f08.plot_loss_by_t(CURVES),
+    "U-Net, deep": lambda: figures.plot_unet(UNet(1, 8, 3, middle=3), (1, 8, 8)),
+    "U-Net, nothing folded": lambda: figures.plot_unet(
+        UNet(1, 8, 3, patch=1), (1, 8, 8)
+    ),
+    "loss by t": lambda: figures.plot_loss_by_t(CURVES),
 }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    plt.close("all")
-    yield
-    plt.close("all")
-
-
-def texts(ax) -> list[str]:
-    return [text.get_text() for text in ax.texts if text.get_text()]
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_one_figure_no_setting_changed_and_no_warning(call):
-    before = dict(mpl.rcParams)
-    assert call() is None
-    assert dict(mpl.rcParams) == before
-    assert len(plt.get_fignums()) == 1
-    plt.gcf().canvas.draw()  # warnings are errors
 
 
 def test_the_unet_is_drawn_as_it_is():
     network = UNet(1, 8, 3)
-    f08.plot_unet(network, (1, 8, 8))
+    figures.plot_unet(network, (1, 8, 8))
     written = texts(plt.gcf().axes[0])
     blocks = ["fold", "enter", "down", "down", "middle", "up", "up", "leave"]
     assert [text for text in written if text in set(blocks)] == blocks
@@ -65,7 +44,7 @@ def test_the_unet_is_drawn_as_it_is():
 
 @pytest.mark.parametrize("middle", [1, 2])
 def test_skips_join_blocks_of_the_same_resolution(middle: int):
-    f08.plot_unet(UNet(1, 8, 3, widths=(1, 2, 2), middle=middle), (1, 32, 32))
+    figures.plot_unet(UNet(1, 8, 3, widths=(1, 2, 2), middle=middle), (1, 32, 32))
     (ax,) = plt.gcf().axes
     green = [
         text
@@ -83,13 +62,13 @@ def test_groups_of_times_weigh_each_draw_the_same():
     mean[36:41] = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
     count = torch.zeros(41)
     count[36:41] = torch.tensor([1.0, 0.0, 0.0, 0.0, 3.0])
-    times, means = f08._merged("a", mean, count)
+    times, means = figures._merged("a", mean, count)
     np.testing.assert_allclose(times, [(36 + 3 * 40) / 4])
     np.testing.assert_allclose(means, [(1 + 3 * 5) / 4])
 
 
 def test_the_curves_are_the_losses_and_are_named():
-    f08.plot_loss_by_t(CURVES)
+    figures.plot_loss_by_t(CURVES)
     (ax,) = plt.gcf().axes
     assert texts(ax)[:2] == ["seen", "unseen"]
     _, seen, unseen = ax.lines
@@ -100,30 +79,36 @@ def test_the_curves_are_the_losses_and_are_named():
 
 
 def test_a_loss_of_zero_leaves_the_frame():
-    f08.plot_loss_by_t({"exact": (torch.zeros(T + 1), COUNT)})
+    figures.plot_loss_by_t({"exact": (torch.zeros(T + 1), COUNT)})
     plt.gcf().canvas.draw()
     assert plt.gca().get_ylim()[0] == pytest.approx(1e-3)
 
 
 def test_it_draws_into_axes_of_yours():
     _, ax = plt.subplots()
-    f08.plot_loss_by_t(CURVES, ax=ax)
+    figures.plot_loss_by_t(CURVES, ax=ax)
     assert len(plt.get_fignums()) == 1
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: f08.plot_unet(UNet(1, 8, 3), (3, 8, 8)), r"size must be \(1, H, W\)"),
-        (lambda: f08.plot_unet(UNet(1, 8, 3), (1, 8)), r"size must be \(1, H, W\)"),
-        (lambda: f08.plot_unet(UNet(1, 8, 3), (1, 8, 0)), "size"),
-        (lambda: f08.plot_loss_by_t({}), "curves must be 1…4, got 0"),
         (
-            lambda: f08.plot_loss_by_t(dict.fromkeys("abcde", (MEAN, COUNT))),
+            lambda: figures.plot_unet(UNet(1, 8, 3), (3, 8, 8)),
+            r"size must be \(1, H, W\)",
+        ),
+        (lambda: figures.plot_unet(UNet(1, 8, 3), (1, 8)), r"size must be \(1, H, W\)"),
+        (lambda: figures.plot_unet(UNet(1, 8, 3), (1, 8, 0)), "size"),
+        (lambda: figures.plot_loss_by_t({}), "curves must be 1…4, got 0"),
+        (
+            lambda: figures.plot_loss_by_t(dict.fromkeys("abcde", (MEAN, COUNT))),
             "curves must be 1…4, got 5",
         ),
-        (lambda: f08.plot_loss_by_t({"a": (MEAN, COUNT[1:])}), "as many counts"),
-        (lambda: f08.plot_loss_by_t({"a": (MEAN, 0 * COUNT)}), "a draw at some time"),
+        (lambda: figures.plot_loss_by_t({"a": (MEAN, COUNT[1:])}), "as many counts"),
+        (
+            lambda: figures.plot_loss_by_t({"a": (MEAN, 0 * COUNT)}),
+            "a draw at some time",
+        ),
     ],
 )
 def test_nonsense_is_refused(call, message):
@@ -133,6 +118,6 @@ def test_nonsense_is_refused(call, message):
 
 def test_what_is_of_the_wrong_type_is_refused():
     with pytest.raises(TypeError, match="network must be a UNet, got MLP"):
-        f08.plot_unet(MLP(dim=2), (1, 8, 8))
+        figures.plot_unet(MLP(dim=2), (1, 8, 8))
     with pytest.raises(TypeError, match="curves"):
-        f08.plot_loss_by_t({"a": (COUNT, COUNT)})
+        figures.plot_loss_by_t({"a": (COUNT, COUNT)})

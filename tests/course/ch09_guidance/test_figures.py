@@ -1,15 +1,12 @@
 """The figures of notebook 09: they draw, they show what they say, refuse nonsense."""
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from minddpm.course.ch09_guidance import figures
+from rooms import texts
 
 X = torch.linspace(-4, 4, 161, dtype=torch.float64)
 
@@ -32,41 +29,21 @@ SAMPLES = -1 + 0.5 * torch.randn(2000, generator=torch.Generator().manual_seed(0
 
 def guided(laws=None, sampler=SAMPLER):
     laws = {0.0: CURVE, 4.0: (X, bell(-1.6, 0.3))} if laws is None else laws
-    f09.plot_guided_laws(laws, CURVE, W, sampler, PRODUCT)
+    figures.plot_guided_laws(laws, CURVE, W, sampler, PRODUCT)
 
 
 def tradeoff(nearest=NEAR, accuracy=NUMBERS, spread=0.4 - 0.2 * NUMBERS):
-    f09.plot_tradeoff(W, accuracy, spread, (0.98, 0.41), nearest)
+    figures.plot_tradeoff(W, accuracy, spread, (0.98, 0.41), nearest)
 
 
 CALLS = {
-    "fields": lambda: f09.plot_fields(X, CLASSES, CLASSES.mean(0), EPS, 40),
+    "fields": lambda: figures.plot_fields(X, CLASSES, CLASSES.mean(0), EPS, 40),
     "guided laws": guided,
-    "law and product": lambda: f09.plot_law_and_product(
+    "law and product": lambda: figures.plot_law_and_product(
         CURVE, (X, bell(-1.2)), CURVE, SAMPLES, 4.0
     ),
     "tradeoff": tradeoff,
 }
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    plt.close("all")
-    yield
-    plt.close("all")
-
-
-def texts(ax) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_one_figure_no_setting_changed_and_no_warning(call):
-    before = dict(mpl.rcParams)
-    assert call() is None
-    assert dict(mpl.rcParams) == before
-    assert len(plt.get_fignums()) == 1
-    plt.gcf().canvas.draw()  # warnings are errors
 
 
 def test_fields_names_classes_and_weights_where_their_curves_are():
@@ -118,18 +95,18 @@ def test_tradeoff_puts_points_at_spread_and_accuracy_with_two_standard_errors():
     ("call", "message"),
     [
         (
-            lambda: f09.plot_fields(X, CLASSES, X, {}, 1),
+            lambda: figures.plot_fields(X, CLASSES, X, {}, 1),
             "eps must be 1…5 predictions, got 0",
         ),
-        (lambda: f09.plot_fields(X, CLASSES[:, 1:], X, EPS, 1), "classes"),
-        (lambda: f09.plot_fields(X, CLASSES, X[1:], EPS, 1), "population"),
-        (lambda: f09.plot_fields(X, CLASSES, X, {2: X[1:]}, 1), r"eps\[2\]"),
+        (lambda: figures.plot_fields(X, CLASSES[:, 1:], X, EPS, 1), "classes"),
+        (lambda: figures.plot_fields(X, CLASSES, X[1:], EPS, 1), "population"),
+        (lambda: figures.plot_fields(X, CLASSES, X, {2: X[1:]}, 1), r"eps\[2\]"),
         (lambda: guided({}), "laws must be 1…5, got 0"),
         (lambda: guided(dict.fromkeys(range(6), CURVE)), "laws must be 1…5, got 6"),
         (lambda: guided(sampler=SAMPLER[:2]), "sampler"),
         (lambda: guided({0.0: (X, X[1:])}), "density"),
         (
-            lambda: f09.plot_law_and_product(
+            lambda: figures.plot_law_and_product(
                 CURVE, CURVE, CURVE, SAMPLES[:, None], 1.0
             ),
             "samples",
@@ -146,4 +123,4 @@ def test_nonsense_is_refused(call, message):
 
 def test_integers_are_no_densities():
     with pytest.raises(TypeError, match="population"):
-        f09.plot_fields(X, CLASSES, X.long(), EPS, 1)
+        figures.plot_fields(X, CLASSES, X.long(), EPS, 1)

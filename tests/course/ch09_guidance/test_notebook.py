@@ -21,15 +21,12 @@ from minddpm import (
     ddim,
     sample,
 )
+from rooms import seeded
 
 MEANS = torch.tensor([[-1.0], [0.0], [1.0]])
 GRID = torch.linspace(-6, 6, 481, dtype=torch.float64)[:, None]
 H = 12 / 480
 CLASS, VARIANCE = 0.25, 0.25 + 2 / 3  # variances of class 0 and of the population
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def model(T: int = 100) -> DDPM:

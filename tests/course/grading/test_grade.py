@@ -19,13 +19,13 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from test_solutions import NOTEBOOKS, is_exercise, solve
 
 from minddpm.__main__ import main
-from minddpm.course import grade as module
-from minddpm.course.kit.cells import Task, read_code, read_task
+from minddpm.course.grading import grader as module
 from minddpm.course.grading.grader import Grade, Mark, grade, printable, tasks
 from minddpm.course.grading.judge import Statement, needed, parse
+from minddpm.course.kit.cells import Task, read_code, read_task
+from rooms import NOTEBOOKS, is_exercise, solve
 
 PATHS = {path.name[:2]: path for path in NOTEBOOKS}
 RIGHT = "def mix(x0, eps, a):\n    return a**0.5 * x0 + (1 - a) ** 0.5 * eps"

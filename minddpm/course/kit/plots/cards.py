@@ -8,64 +8,66 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch
 
 from minddpm import _validate
-from minddpm.course.kit.plots.style import COLOURS, SMALL, WIDTH, arrow, canvas, write
+from minddpm.course.contents import CHAPTERS, PARTS
+from minddpm.course.kit.plots.style import COLOURS, SMALL, WIDTH, arrow, frame, write
 
-_COURSE = (
-    "start\nhere",
-    "forward\nchain",
-    "closed\nform",
-    "best\ndenoiser",
-    "noise-prediction\nloss",
-    "training",
-    "context\ndropout",
-    "reverse\nsampling",
-    "pictures",
-    "guidance",
-)
+_COLUMNS = 5
+_COLOURS = dict(zip(PARTS, (COLOURS[k] for k in (4, 0, 2, 1, 3, 5)), strict=False))
+
+
+def _place(k: int) -> tuple[int, int]:
+    """Return where chapter k stands: out along a row, back along the next one."""
+    row, column = divmod(k, _COLUMNS)
+    return (_COLUMNS - 1 - column if row % 2 else column), -row
 
 
 def plot_course_map(current: int = 0, *, ax: Axes | None = None) -> None:
     """Show the notebooks of the course in their order, and where you are.
 
     Args:
-        current: number of the notebook to highlight, 0…9.
+        current: number of the notebook to highlight.
         ax: where to draw; None makes a figure.
 
     Raises:
         TypeError: if `current` is no int.
         ValueError: if there is no such notebook.
     """
-    current = _validate.integer("current", current, 0, len(_COURSE) - 1)
-    black, there, learn, back = (COLOURS[k] for k in (4, 0, 2, 1))
-    colours = [black, there, there, learn, learn, learn, learn, back, back, back]
-    # out along the upper row and back along the lower, as q and p do
-    places = [(k, 1.0) if k < 5 else (9 - k, 0.0) for k in range(len(_COURSE))]
-    with canvas(ax, WIDTH, 3.9) as (ax,):
-        for k, (x, y) in enumerate(places):
-            here = k == current
+    last = int(CHAPTERS[-1].number)
+    current = _validate.integer("current", current, 0, last)
+    places = [_place(k) for k in range(len(CHAPTERS))]
+    lowest = min(y for _, y in places)
+    ink = COLOURS[4]
+    with frame(ax, WIDTH, 1.8 * (1 - lowest) + 0.3) as (ax,):
+        for chapter, (x, y) in zip(CHAPTERS, places, strict=True):
+            here, colour = int(chapter.number) == current, _COLOURS[chapter.part]
             box = FancyBboxPatch(
                 (x - 0.38, y - 0.27),
                 0.76,
                 0.54,
                 boxstyle="round,pad=0.04",
-                facecolor=colours[k] if here else "white",
-                edgecolor=colours[k],
+                facecolor=colour if here else "white",
+                edgecolor=colour,
                 linewidth=2,
             )
             ax.add_patch(box)
-            ink = "white" if here else black
-            write(ax, f"{k:02d}", (x, y + 0.16), weight="bold", fontsize=16, color=ink)
-            write(ax, _COURSE[k], (x, y - 0.11), fontsize=SMALL, color=ink)
+            how = {"color": "white" if here else ink}
+            bold = {"weight": "bold", "fontsize": 16}
+            write(ax, chapter.number, (x, y + 0.16), **bold, **how)
+            write(ax, chapter.label, (x, y - 0.11), fontsize=SMALL, **how)
         for (x, y), (u, v) in pairwise(places):
             dx, dy = 0.42 * np.sign(u - x), 0.31 * np.sign(v - y)
-            arrow(ax, (x + dx, y + dy), (u - dx, v - dy), black)
-        for text, at, colour in (
-            ("forward: add noise", (1.5, 1.45), there),
-            ("learn what was added", (3.5, 1.45), learn),
-            ("reverse: make data out of noise", (1.0, -0.45), back),
-        ):
-            write(ax, text, at, weight="bold", color=colour)
-        ax.set(xlim=(-0.45, 4.45), ylim=(-0.58, 1.58), aspect="equal")
+            arrow(ax, (x + dx, y + dy), (u - dx, v - dy), ink)
+        for part, text in PARTS.items():
+            own = [at for c, at in zip(CHAPTERS, places, strict=True) if c.part == part]
+            # above the map, or else below it; between the rows only colours tell
+            for row, beside in ((0, 0.45), (lowest, lowest - 0.45)):
+                columns = [x for x, y in own if y == row]
+                if text and columns:
+                    middle = min(max(sum(columns) / len(columns), 1.0), 3.5)
+                    how = {"weight": "bold", "color": _COLOURS[part]}
+                    write(ax, text, (middle, beside), **how)
+                    break
+        ax.set(xlim=(-0.45, 4.45), ylim=(lowest - 0.58, 0.58), aspect="equal")
         ax.set_axis_off()
 
 
@@ -113,7 +115,7 @@ def plot_notation(*, ax: Axes | None = None) -> None:
     """
     line = 0.36  # inches; the card is drawn in inches
     height = line * (len(_NOTATION) + 1) + 1.75
-    with canvas(ax, WIDTH, height) as (ax,):
+    with frame(ax, WIDTH, height) as (ax,):
         chain = {0.6: "0", 2.4: "…", 3.8: "s", 5.2: "t", 6.6: "…", 8.4: "T"}
         y, r = height - 0.85, 0.3
         for x, name in chain.items():

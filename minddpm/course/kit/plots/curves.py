@@ -14,8 +14,8 @@ from minddpm.course.kit.plots.style import (
     COLOURS,
     SMALL,
     WIDTH,
-    canvas,
     class_names,
+    frame,
     write,
 )
 from minddpm.schedule import Schedule
@@ -44,7 +44,7 @@ def plot_schedules(
         raise ValueError(f"schedules must be 1…{len(COLOURS)}, got {len(schedules)}")
     if axes is not None and len(axes) != 3:
         raise ValueError(f"axes must be three, one a panel, got {len(axes)}")
-    with canvas(axes, WIDTH, 3.6, n=3) as (beta, signal, snr):
+    with frame(axes, WIDTH, 3.6, n=3) as (beta, signal, snr):
         ends = []
         for schedule, colour in zip(schedules.values(), COLOURS, strict=False):
             tables = {name: v.numpy() for name, v in schedule.tables().items()}
@@ -113,7 +113,7 @@ def plot_points(
         sides = torch.linspace(left, right, 160), torch.linspace(bottom, top, 160)
         where = torch.cartesian_prod(*sides)  # x by x, y runs fastest
         heat = density(where).detach().cpu().reshape(160, 160).T.numpy()
-    with canvas(ax, 5.4, 5.0) as (ax,):
+    with frame(ax, 5.4, 5.0) as (ax,):
         if heat is not None:
             ax.imshow(
                 heat,
@@ -171,7 +171,7 @@ def plot_loss(
     total = np.cumsum([0.0, *finite])
     mean = (total[window:] - total[:-window]) / window
     steps = np.arange(1, n + 1)
-    with canvas(ax, WIDTH, 4.0) as (ax,):
+    with frame(ax, WIDTH, 4.0) as (ax,):
         ax.plot(steps[:good], finite, color=COLOURS[0], alpha=0.5, linewidth=0.8)
         middle = steps[: len(mean)] + (window - 1) / 2  # of each window: no lag
         ax.plot(middle, mean, color=COLOURS[0])

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from minddpm import _validate
-from minddpm.course.kit.plots.style import SMALL, WIDTH, canvas, class_names, write
+from minddpm.course.kit.plots.style import SMALL, WIDTH, class_names, frame, write
 from minddpm.samplers import Step
 
 
@@ -184,7 +184,7 @@ def _grid(
         if not np.isnan(picture).all():
             sheet[top : top + h, left : left + w] = picture.clip(-1, 1) / 2 + 0.5
     height = sheet.shape[0] * tile / w + (0.5 if title else 0.1)
-    with canvas(ax, columns * tile + margin, height) as (ax,):
+    with frame(ax, columns * tile + margin, height) as (ax,):
         ax.imshow(sheet)
         ax.set_axis_off()
         ax.set_title(title or "")

@@ -48,7 +48,7 @@ def house_style() -> Iterator[None]:
 
 
 @contextmanager
-def canvas(
+def frame(
     axes: Axes | Sequence[Axes] | None, width: float, height: float, n: int = 1
 ) -> Iterator[list[Axes]]:
     """Give n Axes to draw into, those given or a new figure's, in the house style."""
