@@ -182,7 +182,7 @@ def falling(name: str, value: Sequence[Any], T: int) -> list[int]:
 
 
 _CURE = "Schedule.from_betas(…) makes one from a table"
-_OPTIONAL = ("clip_x0", "max_seconds", "schedule")  # None is no value, and passes
+_OPTIONAL = ("clip_x0", "max_seconds", "schedule", "generator")  # None passes
 _COUNTS = ("T", "n_T", "n_sample", "batch_size", "dim", "n_layers", "in_channels")
 RULES: dict[str, tuple[Any, ...]] = {  # of an argument: a check, and its limits
     **dict.fromkeys((*_COUNTS, "patch", "middle"), (integer, 1)),
@@ -200,6 +200,8 @@ RULES: dict[str, tuple[Any, ...]] = {  # of an argument: a check, and its limits
     "x_T": (batch,),
     "ddpm": (like, "DDPM", "predict_eps"),
     "schedule": (like, "Schedule", "posterior_variances", _CURE),
+    "denoiser": (like, "GaussianMixture", "log_prob", "a network's loss is no floor"),
+    "generator": (instance, torch.Generator, "; torch.Generator() makes one"),
     "betas": (pair,),
 }
 

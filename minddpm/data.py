@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from minddpm import _validate
+from minddpm.device import Rng, randn
 
 RING_STD = 0.1
 """Standard deviation of each of the ring's 8 Gaussians, on both axes."""
@@ -240,8 +241,9 @@ _POINTS: dict[str, tuple[_Curve, int, float]] = {
 }
 
 
+@_validate.by_name
 def points(
-    name: str = "ring", n: int = 2000, *, generator: torch.Generator | None = None
+    name: str = "ring", n: int = 2000, *, generator: Rng = None
 ) -> tuple[Tensor, Tensor]:
     """Draw independent points from a distribution in the plane.
 
@@ -257,7 +259,7 @@ def points(
             "swiss_roll": a spiral; 0 is its innermost, 3 its outermost quarter.
             "outline": the outline of a long-necked dinosaur; the label is always 0.
         n: how many points, at least 1.
-        generator: source of randomness, on the CPU; None is PyTorch's global one.
+        generator: source of randomness; None is PyTorch's global one.
 
     Returns:
         The points, (n, 2) float32, and their labels, (n,) int64.
@@ -270,17 +272,11 @@ def points(
     >>> x0.shape, c.shape
     (torch.Size([500, 2]), torch.Size([500]))
     """
-    _validate.choice("name", name, _POINTS)
+    curve, n_classes, std = _POINTS[_validate.choice("name", name, _POINTS)]
     n = _validate.integer("n", n, 1)
-    if generator is not None:
-        cure = " (torch.Generator().manual_seed(0) makes one)"
-        _validate.instance("generator", generator, torch.Generator, cure)
-        if (where := generator.device).type != "cpu":
-            cure = "move the points afterwards"
-            _validate.fail("generator", "be on the CPU", f"one on {where}", cure)
-    curve, n_classes, std = _POINTS[name]
-    u = torch.rand(n, generator=generator, dtype=torch.float64)
-    blur = std * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    like = torch.empty(0, dtype=torch.float64)
+    u = randn((n,), like, generator, torch.rand)
+    blur = std * randn((n, 2), like, generator)
     grid = curve((np.arange(8000) + 0.5) / 8000)  # the whole curve
     scale = math.sqrt(2 * (1 - std**2) / grid.var())  # its variance is that of two axes
     x = ((curve(u.numpy()) - grid.mean()) * scale).view(float).reshape(n, 2)

@@ -71,14 +71,11 @@ class DDPM(nn.Module):
         if schedule is None:
             schedule = Schedule.linear(n_T, *betas)
         elif (*betas, n_T) != (1e-4, 0.02, 1000):
-            raise ValueError(
-                f"schedule replaces betas and n_T: leave them out, got {betas}, {n_T}"
-            )
+            got = f"betas = {betas} and n_T = {n_T} as well: leave them out"
+            _validate.fail("schedule", "replace betas and n_T", got)
         own = getattr(nn_model, "schedule", schedule)  # an oracle's answers hold for it
         if isinstance(own, Schedule) and not torch.equal(own.betas, schedule.betas):
-            raise ValueError(
-                f"schedule must be nn_model.schedule, {own}, got {schedule}: pass that"
-            )
+            _validate.fail("schedule", f"be nn_model.schedule, {own}", schedule)
         self.drop_prob, self.prediction = float(drop_prob), prediction
         for name, table in (schedule.tables() | short_names(schedule)).items():
             self.register_buffer(name, table.clone())

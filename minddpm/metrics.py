@@ -42,8 +42,7 @@ def class_accuracy(samples: Labelled, real: Labelled) -> float:
     for name, (x, c) in (("samples", samples), ("real", real)):
         _validate.labels(f"labels of {name}", c, len(x))
         _validate.floats(name, x, (None, *shape))
-        if len(x) == 0:
-            _validate.fail(name, "hold at least one sample", "none")
+        _validate.integer(f"the number of {name}", len(x), 1)
     classifier = SVC(C=10).fit(*_rows(real))
     return float(classifier.score(*_rows(samples)))
 
@@ -78,8 +77,7 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
     _validate.floats("one", one, (None, None))
     _validate.floats("other", other, (None, one.shape[1]))
     for name, x in (("one", one), ("other", other)):
-        if len(x) < 2:
-            raise ValueError(f"{name} must hold 2 rows or more, got {len(x)}")
+        _validate.integer(f"the rows of {name}", len(x), 2)
     one, other = one.double(), other.double()
     a, b = (torch.cov(x.T).reshape(x.shape[1], -1) for x in (one, other))
     # tr (AB)^½ is the sum of the roots of the eigenvalues of A^½ B A^½

@@ -33,8 +33,6 @@ class Conditioning(nn.Module):
         ValueError: if an argument is out of range.
     """
 
-    frequencies: Tensor
-
     @_validate.by_name
     def __init__(self, n_feat: int, n_classes: int, null_label: str) -> None:
         super().__init__()
@@ -42,7 +40,7 @@ class Conditioning(nn.Module):
             raise ValueError(f"n_feat must be even, got {n_feat}")
         self.n_classes = n_classes
         frequencies = torch.logspace(0, 3, n_feat // 2)
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.frequencies = nn.Buffer(frequencies, persistent=False)
         layers = nn.Linear(n_feat, n_feat), nn.SiLU(), nn.Linear(n_feat, n_feat)
         self.time = nn.Sequential(*layers)
         if n_classes:

@@ -7,7 +7,7 @@ numbers are those of DDPM (Ho, Jain & Abbeel 2020, arXiv 2006.11239).
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,13 +52,6 @@ class GaussianMixture(nn.Module):
             [0.1367]])
     """
 
-    means: Tensor
-    stds: Tensor
-    weights: Tensor
-    labels: Tensor | None
-    sqrt_alpha_bars: Tensor
-    sqrt_one_minus_alpha_bars: Tensor
-
     def __init__(
         self, means: Tensor, stds: float | Tensor, schedule: Schedule, *,
         weights: Tensor | None = None, labels: Tensor | None = None,
@@ -83,13 +76,13 @@ class GaussianMixture(nn.Module):
         self.data_shape = means.shape[1:]
         self.n_classes = present[-1] + 1 if present else 0
         self._empty_classes = sorted(set(range(self.n_classes)) - set(present))
-        self.register_buffer("means", means.detach().clone())
-        self.register_buffer("stds", stds.detach().to(means, copy=True))
-        self.register_buffer("weights", (weights / weights.sum()).detach().to(means))
-        self.register_buffer("labels", labels)
-        for name in ("sqrt_alpha_bars", "sqrt_one_minus_alpha_bars"):
-            table = getattr(schedule, name).to(means.device, copy=True)
-            self.register_buffer(name, table)
+        self.means = nn.Buffer(means.detach().clone())
+        self.stds = nn.Buffer(stds.detach().to(means, copy=True))
+        self.weights = nn.Buffer((weights / weights.sum()).detach().to(means))
+        self.labels: Any = None if labels is None else nn.Buffer(labels)
+        signal, noise = schedule.sqrt_alpha_bars, schedule.sqrt_one_minus_alpha_bars
+        self.sqrt_alpha_bars = nn.Buffer(signal.to(means.device, copy=True))
+        self.sqrt_one_minus_alpha_bars = nn.Buffer(noise.to(means.device, copy=True))
 
     def forward(
         self, x_t: Tensor, c: Labels, t: Tensor, context_mask: Labels
@@ -228,15 +221,14 @@ class GaussianMixture(nn.Module):
             ValueError: if n is less than 1, or as in `eps` for c.
         """
         n = _validate.integer("n", n, 1)
-        c = self._known(c, n)
+        asked: Any = self._known(c, n)
         device = self.means.device if generator is None else generator.device
         weights = self.weights.to(device)
         k = torch.empty(n, dtype=torch.int64, device=device)
-        for label in [None] if c is None else c.unique().tolist():
-            mine = slice(None) if c is None else (c == label).to(device)
-            chosen = (
-                weights if c is None else weights * (self.labels == label).to(device)
-            )
+        for label in [None] if asked is None else asked.unique().tolist():
+            mine: Any = slice(None) if label is None else (asked == label).to(device)
+            of_class: Any = 1 if label is None else (self.labels == label).to(device)
+            chosen = weights * of_class
             k[mine] = chosen.multinomial(len(k[mine]), True, generator=generator)
         k = k.to(self.means.device)
         x0 = self.means[k]
@@ -325,9 +317,7 @@ class ExactDenoiser(GaussianMixture):
             [ 1.]])
     """
 
-    def __init__(
-        self, data: Tensor, schedule: Schedule, labels: Tensor | None = None
-    ) -> None:
+    def __init__(self, data: Tensor, schedule: Schedule, labels: Labels = None) -> None:
         super().__init__(_samples("data", data), 0.0, schedule, labels=labels)
 
 
@@ -378,20 +368,17 @@ def loss_floor(
     >>> loss_floor(one_point, ts=[1, 50, 100]).mean < 1e-12
     True
     """
-    cure = " (an ExactDenoiser is one); a network's loss is no floor"
-    _validate.instance("denoiser", denoiser, GaussianMixture, cure)
     T = denoiser.schedule.T
     n = _validate.integer("n", n, 2)
     ts = torch.arange(1, T + 1) if ts is None else torch.as_tensor(ts).reshape(-1)
     t_all = [_validate.integer("ts", t, 1, T) for t in ts.tolist()]
-    if not t_all:
-        raise ValueError("ts must hold at least one time in 1…T, got none")
+    _validate.integer("the number of ts", len(t_all), 1)
     errors = []
     for t in t_all:
         x0, c = denoiser.sample(n, generator=generator)
         x, signal, noise = denoiser._inputs(x0, t)
         eps = randn(x.shape, x, generator)
-        hidden = (randn((n,), x, generator, torch.rand) < drop_prob).to(x)
+        hidden = randn((n,), x, generator, torch.rand).lt(drop_prob).to(x)
         x_t = (signal * x + noise * eps).view_as(x0)
         eps_hat = denoiser(x_t, c.to(x.device), torch.full_like(hidden, t / T), hidden)
         errors.append((eps - eps_hat.view_as(eps)).square().mean(dim=1).cpu())

@@ -77,15 +77,12 @@ class Schedule:
         """
         beta = torch.as_tensor(betas, dtype=torch.float64).detach().cpu()
         if beta.ndim != 1 or len(beta) == 0:
-            raise ValueError(
-                f"betas must be 1-D with at least one entry, got {tuple(beta.shape)}"
-            )
+            _validate.fail("the shape of betas", "be (T,)", tuple(beta.shape))
         wrong = ~((beta > 0) & (beta < 1))  # True for NaN as well
         if wrong.any():
             t = int(wrong.nonzero()[0]) + 1
-            raise ValueError(
-                f"betas must be in (0, 1), 1 keeps nothing; got β_{t} = {beta[t - 1]:g}"
-            )
+            got = f"β_{t} = {beta[t - 1]:g}"
+            _validate.fail("betas", "be in (0, 1), of which 1 keeps nothing", got)
         zero = torch.zeros(1, dtype=torch.float64)
         beta = torch.cat([zero, beta])
         alpha_bar = torch.cumprod(1 - beta, dim=0)
@@ -120,11 +117,9 @@ class Schedule:
         factor = 1000 / T if rescale else 1.0
         top = min(1.0, 1 / factor)  # whatever the factor, they are variances
         if not 0 < beta_1 < beta_T < top:
-            raise ValueError(
-                f"beta_1 and beta_T must satisfy 0 < beta_1 < beta_T < {top:g}, "
-                f"got {beta_1} and {beta_T}; for any other course take "
-                "Schedule.from_betas, for few steps Schedule.cosine"
-            )
+            cure = "any other course is Schedule.from_betas, of few steps .cosine"
+            rule, got = f"0 < beta_1 < beta_T < {top:g}", f"{beta_1} and {beta_T}"
+            _validate.fail("beta_1 and beta_T", f"satisfy {rule}", got, cure)
         return cls.from_betas(np.linspace(beta_1 * factor, beta_T * factor, T))
 
     @classmethod
@@ -177,7 +172,7 @@ class Schedule:
             ValueError: if an argument is outside its range.
         """
         if not start < end:
-            raise ValueError(f"start must be less than end, got {start} and {end}")
+            _validate.fail("start", "be less than end", f"{start} and {end}")
 
         def g(u: np.ndarray | float) -> np.ndarray:
             return 1 / (1 + np.exp(-(start + u * (end - start)) / tau))

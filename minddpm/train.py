@@ -63,6 +63,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _validate.integer("steps", self.steps, 1)
         for name, value in vars(self).items():
             _validate.named(name, value)
 
@@ -214,7 +215,8 @@ def gradient_steps(
         How many steps were taken.
 
     Raises:
-        FloatingPointError: if a loss is not finite; it names the step.
+        FloatingPointError: if a loss is not finite; it names the step, or on an
+            accelerator the one at which it was seen.
     """
     ddpm, config, generator = history.ddpm, history.config, history.generator
     while history.step < config.steps and (share := spent()) < 1:
@@ -228,8 +230,11 @@ def gradient_steps(
         history.optimiser.zero_grad()
         loss = loss_of(x0[index], t, None if c is None else c[index], eps, mask)
         history._losses[history.step] = loss.detach()
-        if history.to_be_read(history.step + 1):
-            _require_finite(history)
+        if history.to_be_read(history.step + 1) and not loss.isfinite():
+            raise FloatingPointError(
+                f"the loss is {float(loss)} at step {history.step + 1} (learning rate "
+                f"{group['lr']:.2g}); lower lr, or check what the network does"
+            )
         loss.backward()
         nn.utils.clip_grad_norm_(ddpm.parameters(), config.grad_clip)
         history.optimiser.step()
@@ -350,18 +355,6 @@ def _rate(step: int, spent: float, config: TrainConfig) -> float:
     warm = min(1.0, (step + 1) / (config.warmup + 1))
     progress = max(step / config.steps, spent)
     return warm * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _require_finite(history: History) -> None:
-    """Raise if one of the losses since the last look is NaN or infinite."""
-    first = max(0, history.step - 49)
-    wrong = (~history._losses[first : history.step + 1].isfinite()).nonzero()
-    if len(wrong):
-        step, rate = first + int(wrong[0]), history.optimiser.param_groups[0]["lr"]
-        raise FloatingPointError(
-            f"the loss is {float(history._losses[step])} at step {step + 1} (learning "
-            f"rate {rate:.2g}); lower lr, or check what the network does to its input"
-        )
 
 
 @contextmanager

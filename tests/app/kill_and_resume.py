@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 
 import minddpm
-from minddpm import checkpoint
-from minddpm.train import load_checkpoint
+from minddpm.app import files
+from minddpm.app.files import load_checkpoint
 
 
 def start(folder: Path, data: str, steps: int, batch: int) -> subprocess.Popen[bytes]:
@@ -62,7 +62,7 @@ def differences(one: Path, other: Path) -> list[str]:
     """Name every tensor that is not the same in two trainings, bit by bit."""
     found = []
     for name in ("state.safetensors", "model.safetensors"):
-        a, b = (checkpoint.read(folder / name)[0] for folder in (one, other))
+        a, b = (files.read(folder / name)[0] for folder in (one, other))
         found += [f"{name}: {key}" for key in a.keys() ^ b.keys()]
         found += [
             f"{name}: {key}" for key in a.keys() & b.keys() if not _same(a[key], b[key])
@@ -81,7 +81,7 @@ def kill(
     """End a training at a random moment, and say when; "" if it was faster.
 
     An early kill comes before Python has loaded what it needs, and so before there can
-    be a checkpoint. Of the others one in four comes at any moment of the start, and the
+    be a files. Of the others one in four comes at any moment of the start, and the
     rest within a second and a half of a checkpoint, in which there are several more.
     """
     began, at = time.monotonic(), rng.uniform(0, 1.5)

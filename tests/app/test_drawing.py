@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import minddpm
-from minddpm import DDPM, MLP, Schedule, UNet, ancestral, ddim, generate, pictures
+from minddpm import DDPM, MLP, Schedule, UNet, ancestral, ddim
+from minddpm.app import drawing, pictures
 from minddpm import sample as drain
 
 
@@ -37,7 +38,7 @@ def weights(tmp_path) -> Path:
 
 def made(weights: Path, ending: str = "npz", **options) -> bytes:
     out = weights.with_name(f"out.{ending}")
-    generate.generate(weights, out, **options)
+    drawing.generate(weights, out, **options)
     return out.read_bytes()
 
 
@@ -208,7 +209,7 @@ def test_11_steps_are_taken_or_as_many_as_there_are(tmp_path) -> None:
 def test_the_folder_of_a_run_will_do(tmp_path, weights) -> None:
     (tmp_path / "run").mkdir()
     weights.rename(tmp_path / "run" / "model.safetensors")
-    generate.generate(tmp_path / "run", tmp_path / "x.npz", n=2)
+    drawing.generate(tmp_path / "run", tmp_path / "x.npz", n=2)
     assert pictures.read_npz(tmp_path / "x.npz")[0].shape == (2, 1, 8, 8)
 
 

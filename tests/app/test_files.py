@@ -18,9 +18,10 @@ import torch
 from safetensors.torch import save as serialise
 
 import minddpm
-from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, ancestral, checkpoint
-from minddpm.app.history import begin
-from minddpm.train import load_checkpoint, save_checkpoint, train
+from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, ancestral
+from minddpm.app import files, muon
+from minddpm.app.files import load_checkpoint, save_checkpoint
+from minddpm.train import History, train
 
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "MLP": lambda: MLP(2, 8, 3, n_layers=2, null_label="zero"),
@@ -100,9 +101,9 @@ def test_a_model_comes_back_bit_by_bit(tmp_path, network, prediction: str) -> No
 
 def test_what_is_said_about_a_model_is_kept(tmp_path) -> None:
     minddpm.save(tmp_path / "a", small(), data="digits", shape=[1, 8, 8])
-    _, header = checkpoint.read(tmp_path / "a")
+    _, header = files.read(tmp_path / "a")
     assert header["about"] == {"data": "digits", "shape": [1, 8, 8]}
-    assert header["version"] == checkpoint.VERSION
+    assert header["version"] == files.VERSION
 
 
 def test_a_model_is_found_by_file_folder_and_name(tmp_path, monkeypatch) -> None:
@@ -120,7 +121,7 @@ def test_a_model_is_found_by_file_folder_and_name(tmp_path, monkeypatch) -> None
     assert_equal(ddpm, minddpm.load("toy"))
     (tmp_path / "toy").rmdir()
     shutil.copy("run/model.safetensors", "toy")
-    assert checkpoint.find("toy") == Path("toy")
+    assert files.find("toy") == Path("toy")
     for name in ("nothing", "run/nothing", "shipped"):
         with pytest.raises(FileNotFoundError, match=f"no weights at {name}.* toy$"):
             minddpm.load(name)
@@ -156,7 +157,7 @@ class Trap:
 
 def signed(tensors: dict[str, torch.Tensor], text: str) -> bytes:
     """A file with any header, and a checksum that fits it."""
-    digest = checkpoint._digest(tensors, text)
+    digest = files._digest(tensors, text)
     return serialise(tensors, {"minddpm": text, "sha256": digest})
 
 
@@ -168,7 +169,7 @@ def damaged(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
     """100 files that are none: flipped bits, cut ends, forgeries and traps."""
     minddpm.save(tmp_path / "whole", small(), data="digits")
     whole = (tmp_path / "whole").read_bytes()
-    tensors, header = checkpoint.read(tmp_path / "whole")
+    tensors, header = files.read(tmp_path / "whole")
     start = 8 + int.from_bytes(whole[:8], "little")  # of the weights
     digest = whole.index(header_digest := b'"sha256":"') + len(header_digest)
     rng = random.Random(0)
@@ -319,7 +320,7 @@ def test_no_file_asks_for_more_memory_than_it_holds(tmp_path) -> None:
     last = max(entry["data_offsets"][1] for entry in list(altered.values())[1:])
     altered["more"] = {"dtype": "U8", "shape": [2**33], "data_offsets": [last, 2**33]}
     content["8 GB promised"] = headed(json.dumps(altered).encode(), whole[start:])
-    tensors, header = checkpoint.read(tmp_path / "whole")
+    tensors, header = files.read(tmp_path / "whole")
     model = header["model"]
     for name in ("n_feat", "dim", "n_classes"):  # each some GB, were it made
         changed = model | {"arguments": model["arguments"] | {name: 2**14 * 2**12}}
@@ -455,7 +456,7 @@ def test_a_write_that_fails_changes_nothing(tmp_path, fails, there: bool) -> Non
     if there:
         assert path.read_bytes() == before
     minddpm.save(path, small(), step=2)  # and then there is room again
-    assert checkpoint.read(path)[1]["about"] == {"step": 2}
+    assert files.read(path)[1]["about"] == {"step": 2}
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -593,15 +594,15 @@ def test_a_training_with_a_part_missing_is_refused_by_name(tmp_path) -> None:
     ddpm, samples = begun("MLP")
     history = train(ddpm, samples, CONFIG, progress=False)
     save_checkpoint(tmp_path / "a", ddpm, history)
-    tensors, header = checkpoint.read(tmp_path / "a")
+    tensors, header = files.read(tmp_path / "a")
     for name in ("shadow.0", "losses", "queue", "generator", "moments.0.step"):
         rest = {k: v for k, v in tensors.items() if k != name}
-        checkpoint.write(tmp_path / "b", rest, header)
+        files.write(tmp_path / "b", rest, header)
         last = name.removeprefix("moments.0.")
         with pytest.raises(ValueError, match=rf"/b does not fit .*KeyError: '{last}'"):
             load_checkpoint(tmp_path / "b")
     altered = header | {"config": header["config"] | {"steps": -1}}
-    checkpoint.write(tmp_path / "b", tensors, altered)
+    files.write(tmp_path / "b", tensors, altered)
     with pytest.raises(ValueError, match=r"/b does not fit .*steps must be at least 1"):
         load_checkpoint(tmp_path / "b")
 
@@ -618,10 +619,10 @@ def test_a_part_of_another_shape_or_dtype_is_refused(tmp_path, name: str) -> Non
     ddpm, samples = begun("MLP")
     history = train(ddpm, samples, CONFIG, progress=False)
     save_checkpoint(tmp_path / "a", ddpm, history)
-    tensors, header = checkpoint.read(tmp_path / "a")
+    tensors, header = files.read(tmp_path / "a")
     value = tensors[name]
     for other in (value.double(), value.reshape(-1)[:1][None], value[None, None]):
-        checkpoint.write(tmp_path / "b", tensors | {name: other}, header)
+        files.write(tmp_path / "b", tensors | {name: other}, header)
         with pytest.raises(ValueError, match=r"/b does not fit this version"):
             load_checkpoint(tmp_path / "b")
 
@@ -642,8 +643,8 @@ def test_a_number_of_a_training_that_is_none_is_refused(tmp_path, changes) -> No
     ddpm, samples = begun("MLP")
     history = train(ddpm, samples, CONFIG, progress=False)
     save_checkpoint(tmp_path / "a", ddpm, history)
-    tensors, header = checkpoint.read(tmp_path / "a")
-    checkpoint.write(tmp_path / "a", tensors, header | changes)
+    tensors, header = files.read(tmp_path / "a")
+    files.write(tmp_path / "a", tensors, header | changes)
     with pytest.raises(ValueError, match=r"/a does not fit this version"):
         load_checkpoint(tmp_path / "a")
 

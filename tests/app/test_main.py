@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 import minddpm
-from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, checkpoint, presets
+from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet
+from minddpm.app import files, presets
 from minddpm.__main__ import _labels, main
-from minddpm.train import load_checkpoint
+from minddpm.app.files import load_checkpoint
 
 OPTIONS = {
     "doctor": [],

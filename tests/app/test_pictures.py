@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageSequence
 from torch.testing import assert_close
 
-from minddpm import pictures
+from minddpm.app import pictures
 
 
 def test_black_white_and_what_lies_between_and_beyond() -> None:

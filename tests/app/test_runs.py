@@ -185,7 +185,7 @@ def test_a_run_leaves_what_it_says(tmp_path) -> None:
     ddpm, model = load_checkpoint(folder / "state.safetensors")[0], minddpm.load(folder)
     for one, other in zip(ddpm.parameters(), model.parameters(), strict=True):
         assert torch.equal(one, other)  # the averaged weights
-    about = checkpoint.read(folder / "model.safetensors")[1]["about"]
+    about = files.read(folder / "model.safetensors")[1]["about"]
     assert about == {
         "data": "digits",
         "shape": [1, 8, 8],
@@ -228,7 +228,7 @@ def test_a_run_ended_by_a_signal_is_saved_and_goes_on(
     now = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert now == handlers
     assert (history.stopped, len(history.losses)) == ("interrupted", 12)
-    about = checkpoint.read(tmp_path / "a" / "model.safetensors")[1]["about"]
+    about = files.read(tmp_path / "a" / "model.safetensors")[1]["about"]
     assert about["steps"] == 12
     history = run(tmp_path / "a", resume=True)
     assert (history.stopped, len(history.losses)) == ("steps", 20)
@@ -563,7 +563,7 @@ def test_two_processes_do_what_one_does(tmp_path) -> None:
     )
     parts = ("nn_model.", "shadow.")
     (one, _), (two, _) = (
-        checkpoint.read(tmp_path / name / "state.safetensors")
+        files.read(tmp_path / name / "state.safetensors")
         for name in ("one", "two")
     )
     assert one.keys() == two.keys()

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from minddpm import data, evaluate, metrics, pictures
+from minddpm import data, metrics
+from minddpm.app import evaluation, pictures
+from minddpm.app.classifier import Classifier, fit_classifier
 from minddpm.metrics import (
-    Classifier,
     class_accuracy,
-    fit_classifier,
     frechet_distance,
     nearest_distances,
 )
@@ -193,11 +193,11 @@ def measured(tmp_path, monkeypatch, digits, capsys):
     """Evaluate pictures by way of a file."""
     monkeypatch.setenv("MINDDPM_DEVICE", "cpu")
     net = fit_classifier(digits[0], epochs=12, progress=False)
-    monkeypatch.setattr(metrics, "fit_classifier", lambda *args, **kwargs: net)
+    monkeypatch.setattr(evaluation, "fit_classifier", lambda *args, **kwargs: net)
 
-    def measure(x: torch.Tensor, c: torch.Tensor | None) -> evaluate.Evaluation:
+    def measure(x: torch.Tensor, c: torch.Tensor | None) -> evaluation.Evaluation:
         (tmp_path / "x.npz").write_bytes(pictures.npz(x, c))
-        return evaluate.evaluate(tmp_path / "x.npz", "digits")
+        return evaluation.evaluate(tmp_path / "x.npz", "digits")
 
     return measure
 

@@ -10,9 +10,9 @@ import torch
 from torch.testing import assert_close
 from tqdm import tqdm
 
-from minddpm import DDPM, EMA, MLP, Schedule, TrainConfig, ancestral, sample
+from minddpm import DDPM, EMA, default_device, MLP, Schedule, TrainConfig, ancestral, sample
 from minddpm.oracle import GaussianMixture, loss_floor
-from minddpm.train import _show, default_device, train
+from minddpm.train import train
 
 QUICK = TrainConfig(steps=20, batch_size=16, warmup=5)
 

@@ -17,7 +17,7 @@ _LIMIT = 5.0  # standard errors
 
 # by title and label: what was measured, its error, and what is right
 Seen = dict[tuple[str, str], tuple[float, float, float]]
-Look = Callable[[Answer, Inputs], Seen]
+Look = Callable[[Answer, Inputs], tuple[Seen, Callable[[], Seen]]]
 
 
 def q_step(x_s: Tensor, t: int, betas: Tensor) -> Tensor:
@@ -225,12 +225,15 @@ def _ties(z: Tensor, x: Tensor, rows: str, columns: str) -> Seen:
     return {("noise", label): stat for label, stat in seen.items()}
 
 
-def _look_at_step(step: Answer, inputs: Inputs) -> Seen:
+def _look_at_step(step: Answer, inputs: Inputs) -> tuple[Seen, Callable[[], Seen]]:
     x, beta = inputs["x_s"].double(), float(inputs["betas"][inputs["t"]])
     y = torch.stack([call(step, tuple(x.shape), **inputs) for _ in range(2)])
-    z = (y - (1 - beta) ** 0.5 * x) / beta**0.5
-    ties = _ties(z.reshape(2, len(x), -1), y[0], "samples", "places")
-    return _fit(f"t = {inputs['t']}", x.expand_as(y), y, beta) | ties
+
+    def ties() -> Seen:
+        z = (y - (1 - beta) ** 0.5 * x) / beta**0.5
+        return _ties(z.reshape(2, len(x), -1), y[0], "samples", "places")
+
+    return _fit(f"t = {inputs['t']}", x.expand_as(y), y, beta), ties
 
 
 def _form(path: Tensor, x0: Tensor, T: int) -> Seen:
@@ -249,19 +252,24 @@ def _form(path: Tensor, x0: Tensor, T: int) -> Seen:
     return {("trajectory", label): stat for label, stat in seen.items()}
 
 
-def _look_at_chain(chain: Answer, inputs: Inputs) -> Seen:
+def _look_at_chain(chain: Answer, inputs: Inputs) -> tuple[Seen, Callable[[], Seen]]:
     x0, betas = (value.double() for value in inputs.values())
     T, paths = len(betas) - 1, [call(chain, None, **inputs) for _ in range(2)]
     for path in paths:
         seen = _form(path, x0, T)
         if _off(seen):
-            return seen
+            return seen, dict
     x = torch.stack(paths)
     for t in range(1, T + 1):
         others = {"factor of x_0": x[:, 0]} if t > 1 else {}
         seen |= _fit(f"t = {t}", x[:, t - 1], x[:, t], float(betas[t]), **others)
-    r, s = (1 - betas[1:, None]).sqrt(), betas[1:, None].sqrt()
-    return seen | _ties((x[:, 1:] - r * x[:, :-1]) / s, x[0, 1:], "steps", "points")
+
+    def ties() -> Seen:
+        signal, noise = (1 - betas[1:, None]).sqrt(), betas[1:, None].sqrt()
+        z = (x[:, 1:] - signal * x[:, :-1]) / noise
+        return _ties(z, x[0, 1:], "steps", "points")
+
+    return seen, ties
 
 
 # --- what is made of it ---------------------------------------------------------------
@@ -300,22 +308,25 @@ def _shows(seen: list[Seen]) -> str | None:
 def _judge(look: Look, exercise: Exercise, answer: Answer) -> Report:
     """Measure an answer on all inputs, and find the mistake that explains it."""
     asked: list[Inputs] = []
-    seen: list[Seen] = []
+    fits: list[Seen] = []
     wrong: list[Seen] = []
+    seen: list[Seen] = []  # with what ties the noise, which says nothing of faces
     for inputs in exercise.inputs():
         try:
-            seen.append(look(answer, inputs))
+            fit, ties = look(answer, inputs)
         except Exception:
             if not wrong:
                 raise
             break  # what it gave before is wrong already
         asked.append(inputs)
+        fits.append(fit)
+        seen.append(fit | ties())
         wrong += seen[-1:] if _off(seen[-1]) else []
 
     def distance(face: Answer) -> float:
         far = 0.0
-        for inputs, own in zip(asked, seen, strict=True):
-            other = look(face, inputs)
+        for inputs, own in zip(asked, fits, strict=True):
+            other, _ = look(face, inputs)
             if own.keys() != other.keys():
                 return math.inf
             for (a, e, _), (b, f, _) in zip(own.values(), other.values(), strict=True):

@@ -69,8 +69,7 @@ def _known_features(t: Tensor, T: int, w: Tensor) -> dict[str, list[Tensor]]:
 
 def _times() -> Iterator[dict[str, Any]]:
     for B, T, F in ((7, 100, 5), (4, 40, 4), (1, 30, 3), (9, 1000, 1)):
-        t = torch.randint(2, T, (B,))
-        t[B // 2] = 1 if F == 5 else T
+        t = torch.randint(1, T + 1, (B,))
         w = (0.2 + torch.rand(F)) * (100 / T) * 1.9 ** torch.randperm(F)
         yield {"t": t, "T": T, "frequencies": w}
 
@@ -81,7 +80,7 @@ TIME_FEATURES = Exercise(
     _times,
     mistakes(_FEATURE_HINTS, _known_features),
     tolerance=1e-3,  # of sines of large phases, in float32
-    show=lambda x, t, T, frequencies: f"T = {T}, t = {t[0]}: {show(x[0])}",
+    show=lambda x, t, T, **_: f"T = {T}, t = {t[0]}: {show(x[0])}",
     hint="Build the phases first, (B, F): one row for each t, one column for each ω.",
     praise="The first layer of the network sees these in place of t / T.",
 )
@@ -106,14 +105,12 @@ def excess(losses_net: Tensor, losses_exact: Tensor) -> tuple[Tensor, Tensor]:
 _EXCESS_HINTS = {
     "wrong_sign": "A network worse than the exact denoiser has a positive excess.",
     "relative": "Return the difference itself; the percentage comes later.",
-    "not_paired": "Both had the same x_0, ε and t: what is hard for one is hard for "
-    "the other, and goes away in the difference. Take it sample by sample.",
+    "not_paired": "What is hard for one is hard for both: does that go away in yours?",
     "no_root_n": "The standard error of a mean of n values is std / √n.",
     "variance_or_std": "The standard error is a standard deviation, not a variance.",
     "swapped": "Return the mean first, then its standard error.",
     "reduction": "The mean of the differences, not their sum.",
-    "absolute": "Keep the sign of each difference: on some draws the network does "
-    "better by luck, and that counts against its excess.",
+    "absolute": "Keep the signs: some draws the network does better, by luck.",
     "two_errors": "Return one standard error, not the two of an interval.",
 }
 
@@ -153,7 +150,7 @@ EXCESS = Exercise(
     excess,
     _losses,
     mistakes(_EXCESS_HINTS, _known_excess),
-    show=lambda x, a, b: f"n = {len(a)}: {x[0]:.5g} ± {x[1]:.5g}",
+    show=lambda x, losses_net, **_: f"n = {len(losses_net)}: {x[0]:.5g} ± {x[1]:.5g}",
     hint="Take the difference sample by sample; its mean, and its std over √n.",
     praise="Without the pairing the error would have been several times as large.",
 )

@@ -72,7 +72,7 @@ def _judge(exercise: Exercise, answer: Answer) -> Report:
         values, errors = _features(face).T
         if len(values) != len(features):
             return math.inf
-        return z_score(features[:, 0], values, _LIMIT * errors.hypot(features[:, 1]))
+        return z_score(values, features[:, 0], _LIMIT * errors.hypot(features[:, 1]))
 
     def explained(said: str, expected: str) -> Wrong:
         return exercise.wrong(exercise.explain(distance), said, expected)
@@ -85,9 +85,9 @@ def _judge(exercise: Exercise, answer: Answer) -> Report:
     if z_score(weight, weight.mean(), 1e-3 * weight.mean().abs()) > 1:
         same_t = (told[:, None] == told).double()
         means = same_t @ weight / same_t.sum(1, keepdim=True)
-        name = "weighted" if z_score(weight, means, 1e-3 * means.abs()) <= 1 else None
+        by_time = z_score(weight, means, 1e-3 * means.abs()) <= 1
         said = f"squares weigh from {weight.min():.3g} to {weight.max():.3g}"
-        raise exercise.wrong(name, said, "all weigh 1")
+        raise exercise.wrong("weighted" if by_time else None, said, "all weigh 1")
     if z_score(weight, 1.0, 1e-3) > 1:
         raise explained(f"{weight.mean():.4g} times the mean of the squares", "once")
     squares = (seen["out"] - target).square().view(3, -1)
@@ -106,7 +106,7 @@ def _judge(exercise: Exercise, answer: Answer) -> Report:
         raise exercise.wrong("shared_draw", "one t for the whole batch", "a t for each")
     _judge_times(exercise, t, batches.shape[1])
     _judge_noise(exercise, target.view(3, -1, 2))
-    floor, error = loss_floor(RING, n=500).mean, float(squares[2].std()) / 16
+    floor, error = loss_floor(RING, n=500).mean, squares[2].std() / len(t) ** 0.5
     said = f"{zero:.3f} for a net that answers 0, {exact:.3f} for the exact denoiser, "
     said += f"{knowing:.2g} for a net that knows ε"
     expected = f"1; {floor:.3f}, the floor of this schedule of T = {T}; 0"
@@ -137,12 +137,12 @@ def _judge_noise(exercise: Exercise, eps: Tensor) -> None:
     """Raise unless ε is standard normal, each number drawn for itself; (3, B, 2)."""
     size, near = eps.numel(), 5e-6 * float(eps.std())
     twice = [int((x.flatten().sort()[0].diff() < near).sum()) for x in (*eps, eps)]
-    within = sum(twice[:3])
     if twice[3] > size / 40:  # 3 are so by chance
-        few_values = within > 0.95 * size and z_score(eps, eps[:, :1], near) > 1
-        name = "shared_draw" if within > size / 80 else "same_draws"
+        most = (eps / near).round().unique(return_counts=True)[1].max()
+        name = "shared_draw" if sum(twice[:3]) > size / 80 else "same_draws"
+        if most > size / 20 and z_score(eps, eps[:, :1], near) > 1:
+            name = "which_noise"  # it has values of its own
         said = f"{twice[3]} of {size} numbers of the noise were there before"
-        name = "which_noise" if few_values else name
         raise exercise.wrong(name, said, "each a draw of its own")
     rows = eps.flatten(0, 1).T
     linked = torch.cat([rows, rows.roll(1, 1)]).corrcoef().triu(1).abs().max()
@@ -157,15 +157,17 @@ def _judge_noise(exercise: Exercise, eps: Tensor) -> None:
     if max(apart) > _LIMIT:
         said = f"mean {eps.mean():.3f}, variance {eps.var():.3f}, kurtosis "
         said += f"{kurtosis:.2f}, correlation of neighbours {linked:.2f}"
-        name = "which_noise" if max(apart[1:]) > _LIMIT else None
-        raise exercise.wrong(name, said, "0, 1, 3 and 0", max(apart))
+        normal = max(apart[1:]) <= _LIMIT
+        mistake = None if normal else "which_noise"
+        raise exercise.wrong(mistake, said, "0, 1, 3 and 0", max(apart))
     if eps.mean(1).square().mean() < 1e-6:
         raise exercise.wrong(None, "noise of mean 0 in each batch", "means of ±0.06")
 
 
 def _each(key: str, n: int, rule: Answer) -> list[Answer]:
     """Return a face for each of the n variants in the list that the rule returns."""
-    return [_algorithm(**{key: lambda *x, k=k: rule(*x)[k]}) for k in range(n)]
+    changes: list[Any] = [{key: lambda *x, k=k: rule(*x)[k]} for k in range(n)]
+    return [_algorithm(**change) for change in changes]
 
 
 def _seeded(draw: Answer, *size: Any) -> Any:
@@ -219,8 +221,7 @@ _HINTS = {
     "not_squared": "Ten times the error should cost a hundred times as much.",
     "weighted": "L_simple gives every t the weight 1.",
     "not_divided": "The network expects the time as a share, t / T, in (0, 1].",
-    "index_shift": "The network is told another time than the one that made x_t. Entry "
-    "t of the table is time t, and T = len(alpha_bars) − 1.",
+    "index_shift": "Is the network told the t of x_t? The table has T + 1 entries.",
     "draws_t_0": "t = 0 is data without noise. Where does your randint begin and end?",
     "never_t_T": "randint(low, high) never draws high itself.",
     "no_noise": "Your x_t is x0, or x0 times a number. Where does the noise come in?",
@@ -229,15 +230,14 @@ _HINTS = {
     "variance_or_std": "ᾱ_t and 1−ᾱ_t are shares of variance. And the factors in x_t?",
     "swapped": "At small t, x_t is almost x0. Which factor is then near 1?",
     "which_alpha": "α_t belongs to one step. The jump to time t needs all t of them.",
-    "wrong_sign": "In x_t, both parts are added; in the error, the answer is taken from ε.",
+    "wrong_sign": "In x_t both parts are added; in the error ε comes with a plus.",
     "wrong_target": "Which of x0, x_t and eps is the network to predict?",
     "one_step_noise": "The target is ε itself, of variance 1, not the part that x_t has.",
     "redrawn_noise": "The noise in x_t is the noise to predict: draw it once.",
-    "shared_draw": "Every sample of every batch needs a time of its own and, in each "
-    "coordinate, a noise of its own: look at the shapes of your draws.",
+    "shared_draw": "A time for each sample, a noise for each number: of what shapes?",
     "same_draws": "Draw anew at every call; do not set a seed inside.",
     "not_drawn": "Each time is a draw of its own, whatever the others are.",
-    "which_noise": "The noise is standard normal. Which of torch's functions draws that?",
+    "which_noise": "The noise is standard normal: which function draws that?",
 }
 LOSS = Exercise(
     "Exercise 5.1: the loss",

@@ -23,7 +23,6 @@ SCHEDULE = Schedule.cosine(T)
 RING = GaussianMixture(*data.ring_mixture(), SCHEDULE)
 
 Rule = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x_t, x0, t) -> a net's answer
-Seen = dict[str, Tensor]  # all float64
 
 
 class _Probe(nn.Module):
@@ -51,7 +50,7 @@ class _Probe(nn.Module):
         return out + self.weight
 
 
-def _ask(answer: Answer, x0: Tensor, rule: Rule) -> Seen:
+def _ask(answer: Answer, x0: Tensor, rule: Rule) -> dict[str, Tensor]:
     """Return what an answer does with a network that answers by this rule."""
     probe = _Probe(x0, rule)
 
@@ -91,7 +90,7 @@ def noise_in(x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
     return (x_t - signal[t, None] * x0) / noise[t, None].double()
 
 
-def measure(answer: Answer) -> tuple[Tensor, Seen]:
+def measure(answer: Answer) -> tuple[Tensor, dict[str, Tensor]]:
     """Ask three networks: one answers 0, one knows ε, one is the exact denoiser.
 
     Args:
@@ -102,7 +101,7 @@ def measure(answer: Answer) -> tuple[Tensor, Seen]:
         and what x_t and target are made of at each time, with standard errors, (K, 2);
         and what the three saw, if the loss grows as a square does.
     """
-    x0, _ = RING.sample(256)
+    x0, _ = RING.sample(160)
     large = _ask(answer, x0[:64], lambda x_t, x0, t: 1e4 * torch.randn_like(x_t))
     power = float((large["slope"] * large["out"]).sum() / large["loss"])
     if abs(power - 2) > 0.01:

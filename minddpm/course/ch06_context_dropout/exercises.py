@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,7 @@ def unconditional_eps(eps_c: Tensor, log_q: Tensor, shares: Tensor) -> Tensor:
     return (weights[..., None] * eps_c.double()).sum(0)
 
 
+@lru_cache(maxsize=8)
 def _wrong_eps(eps_c: Tensor, log_q: Tensor, shares: Tensor) -> dict[str, list[Tensor]]:
     """Return wrong answers by the name of the mistake: each is a wrong weight."""
     q, p = log_q.double(), shares.double()[:, None].expand_as(log_q)

@@ -32,6 +32,7 @@ def normalise(pixels: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return pixels.double() / 127.5 - 1, grey.round().to(torch.uint8)
 
 
+@functools.lru_cache(maxsize=8)
 def _wrong_ways(pixels: Tensor, x: Tensor) -> Wrongs:
     (x0, picture), p, x = normalise(pixels, x), pixels.double(), x.double()
     grey, cut = 127.5 * (x + 1), x.clamp(-1, 1)
@@ -115,6 +116,7 @@ def _pictures() -> Iterator[Inputs]:
         level = torch.randint(*levels, (m, *shape[1:])) + 0.4
         level -= 0.8 * torch.rand(level.shape)
         pixels = torch.randint(*ends, shape, dtype=torch.uint8)
+        pixels.view(-1)[:2] = torch.tensor([ends[0], ends[1] - 1])
         yield {"pixels": pixels, "x": level / 127.5 - 1}
 
 

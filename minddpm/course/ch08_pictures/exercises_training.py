@@ -211,6 +211,7 @@ def loss_by_t(losses: Tensor, t: Tensor, T: int) -> tuple[Tensor, Tensor]:
     return total / count.clamp(min=1), count
 
 
+@functools.lru_cache(maxsize=8)
 def _wrong_tables(losses: Tensor, t: Tensor, T: int) -> Wrongs:
     (mean, whole), x, n = loss_by_t(losses, t, T), losses.double(), len(t)
     count = whole.double()

@@ -37,12 +37,6 @@ def mean_of_densities(x_t, data, alpha_bar_t, axis=1):
     return (logits - logits.logsumexp(axis, keepdim=True)).exp() @ data
 
 
-def mean_of_products(x_t, data, alpha_bar_t):
-    points = alpha_bar_t**0.5 * data.double()
-    inner = x_t.double() @ points.T - points.square().sum(1) / 2
-    return (inner / (1 - alpha_bar_t)).softmax(1).float() @ data
-
-
 def mean_of_largest(x_t, data, alpha_bar_t):
     """Weigh only the two nearest points."""
     distance, k = torch.cdist(x_t, alpha_bar_t**0.5 * data).topk(2, largest=False)
@@ -77,20 +71,15 @@ def floor(alpha_bar_t, s):
     return 1 - covariance**2 / (alpha_bar_t * s * s + 1 - alpha_bar_t)
 
 
-def floor_of_tensors(*, alpha_bar_t, s):
-    a, s = torch.tensor([alpha_bar_t, s])
-    return 1 / (1 + (1 - a) / (a * s.square()))
-
-
 def floor_of_the_posterior(alpha_bar_t, s):
-    snr = np.float64(alpha_bar_t) / (1 - alpha_bar_t)
+    snr = torch.tensor(alpha_bar_t) / (1 - alpha_bar_t)
     return snr / (1 / s**2 + snr)
 
 
 RIGHT = {
-    "denoise": [mean, mean_looped, mean_numpy, mean_of_densities, mean_of_products],
+    "denoise": [mean, mean_looped, mean_numpy, mean_of_densities],
     "eps_from_x0": [eps, eps_numpy, eps_looped],
-    "gaussian_floor": [floor, floor_of_tensors, floor_of_the_posterior],
+    "gaussian_floor": [floor, floor_of_the_posterior],
 }
 WRONG = {
     "denoise": {
