@@ -7,6 +7,10 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip
 PYTHONS = $(PYTHON) python3 python3.13 python3.12 python3.11
 
+# Notebooks have settings of their own, which lie with the scripts.
+RUFF = $(BIN)/python -m ruff
+PAGES = --config tools/notebooks.toml notebooks
+
 # Where a requirement is to be met by one version only: a file of constraints for pip.
 PINS =
 PINS_lowest = build/lowest.txt
@@ -38,7 +42,7 @@ help:
 	@echo "make clean      remove .venv and everything else that can be made again"
 	@echo ""
 	@echo "PYTHON=... chooses the Python of a new .venv; ARGS=... is handed on,"
-	@echo "as in: make test ARGS=tests/test_equations.py"
+	@echo "as in: make test ARGS=tests/core/test_equations.py"
 
 lab: $(VENV)/lab-ready
 	$(BIN)/python -m jupyterlab $(ARGS) notebooks/00_start_here.ipynb
@@ -51,19 +55,23 @@ test-%:
 	    PINS=$(PINS_$*)
 
 lint: $(VENV)/dev-ready
-	$(BIN)/python -m ruff check
-	$(BIN)/python -m ruff format --check
+	$(RUFF) check
+	$(RUFF) format --check
+	$(RUFF) check $(PAGES)
+	$(RUFF) format --check $(PAGES)
 	$(BIN)/python -m mypy
 
 format: $(VENV)/dev-ready
-	$(BIN)/python -m ruff check --fix-only
-	$(BIN)/python -m ruff format
+	$(RUFF) check --fix-only
+	$(RUFF) format
+	$(RUFF) check --fix-only $(PAGES)
+	$(RUFF) format $(PAGES)
 
 notebooks: $(VENV)/dev-ready
-	$(BIN)/python notebooks/build.py notebooks/[0-9]*.ipynb
+	$(BIN)/python tools/build.py notebooks/[0-9]*.ipynb
 
 student: $(VENV)/lab-ready
-	$(BIN)/python notebooks/student.py
+	$(BIN)/python tools/student.py
 
 site: $(VENV)/docs-ready
 	@mkdir -p build/site-source
@@ -71,10 +79,10 @@ site: $(VENV)/docs-ready
 	@echo "open build/site/index.html"
 
 slides: $(VENV)/docs-ready
-	$(BIN)/python docs/slides.py $(NB)
+	$(BIN)/python tools/slides.py $(NB)
 
 address: $(VENV)/lab-ready
-	$(BIN)/python docs/address.py $(REPOSITORY)
+	$(BIN)/python tools/address.py $(REPOSITORY)
 
 bench: $(VENV)/dev-ready
 	$(PIP) install -q -e ".[dev,bench]"

@@ -1,6 +1,6 @@
 """Give the repository another address, in all the places that name it.
 
-    python docs/address.py https://github.com/you/fork
+    python tools/address.py https://github.com/you/fork
 
 pyproject.toml says what the address is; the README, the badges and the setup cells
 follow it. Nothing else in them changes, not a byte. Run it once more to go back.

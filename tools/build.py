@@ -1,6 +1,6 @@
 """Run notebooks and save them as a reader should find them.
 
-    python notebooks/build.py notebooks/00_start_here.ipynb …
+    python tools/build.py notebooks/00_start_here.ipynb …
 
 Each one runs from top to bottom in a fresh kernel, in its own folder, and is
 saved with its outputs and without what changes from run to run. It is left as

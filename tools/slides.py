@@ -1,6 +1,6 @@
 """Show notebooks as slides, as they were saved.
 
-    python docs/slides.py 01 04
+    python tools/slides.py 01 04
 
 Each becomes one file, build/slides/NN.html, that needs no network: pictures, formulas
 and all. A heading starts a slide. What does not fit on it goes on to the next one, and
@@ -18,6 +18,8 @@ import nbformat
 from nbconvert.filters import Highlight2HTML, ansi2html, markdown2html_mistune
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
+
+from minddpm.course.contents import CHAPTERS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -220,12 +222,11 @@ def main() -> None:
     """Write the slides of the notebooks named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("numbers", nargs="+", help="of notebooks, as in 01 04")
+    known = {c.number: ROOT / "notebooks" / f"{c.stem}.ipynb" for c in CHAPTERS}
     for number in parser.parse_args().numbers:
-        found = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
-        if len(found) != 1:
-            names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-            parser.error(f"no notebook {number!r}; there are {', '.join(names)}")
-        print(slides(found[0], ROOT / "build/slides").relative_to(ROOT))
+        if number not in known:
+            parser.error(f"no notebook {number!r}; there are {', '.join(known)}")
+        print(slides(known[number], ROOT / "build/slides").relative_to(ROOT))
 
 
 if __name__ == "__main__":

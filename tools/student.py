@@ -1,6 +1,6 @@
 """Copy the notebooks for a class, without the solutions of the exercises.
 
-    python notebooks/student.py [FOLDER]
+    python tools/student.py [FOLDER]
 
 All else stays, down to the ids of the cells and the saved outputs: stubs and
 their checks, and the folded answers to questions. FOLDER is build/student,
@@ -13,9 +13,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from minddpm.course.contents import CHAPTERS
 from minddpm.course.kit.cells import strip_solutions
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def strip(nb: NotebookNode) -> None:
@@ -31,23 +32,23 @@ def strip(nb: NotebookNode) -> None:
 
 
 def main(folder: Path) -> None:
-    """Write a copy of every notebook.
+    """Write a copy of every notebook that is no draft.
 
     Args:
         folder: where to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(HERE.glob("[0-9][0-9]_*.ipynb")):
-        nb = nbformat.read(path, as_version=4)
+    finished = [f"{c.stem}.ipynb" for c in CHAPTERS if not c.draft]
+    for name in finished:
+        nb = nbformat.read(ROOT / "notebooks" / name, as_version=4)
         strip(nb)
         nbformat.validate(nb)
-        nbformat.write(nb, folder / path.name)
-    count = len(list(folder.glob("*.ipynb")))
-    print(f"{folder}: {count} notebooks without solutions")
+        nbformat.write(nb, folder / name)
+    print(f"{folder}: {len(finished)} notebooks without solutions")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    default = HERE.parent / "build" / "student"
+    default = ROOT / "build" / "student"
     parser.add_argument("folder", nargs="?", type=Path, default=default)
     main(parser.parse_args().folder)

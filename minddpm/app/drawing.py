@@ -116,5 +116,6 @@ def walk(
         TypeError: if an argument is of the wrong type.
         ValueError: if an argument is out of range.
     """
+    steps = _validate.integer("steps", steps, 1, ddpm.n_T)
     stops = times(ddpm.n_T, steps, shift=SHIFT)
     return ddim(ddpm, x_T, c, steps=stops, eta=eta, clip_x0=1.0, **options)

@@ -76,6 +76,7 @@ def evaluate(
     x, c = pictures.read_npz(samples)
     train, test = (data.load(name, split) for split in ("train", "test"))
     _validate.floats("the pictures", x, (None, *train[0].shape[1:]))
+    _validate.integer("the number of pictures", len(x), 2)  # they have a covariance
     classifier = _classifier(name, train, device)
     n = min(len(x), len(test[0]))
     own, known, held_out = (

@@ -29,6 +29,7 @@ VERSION = 2
 _READABLE = (1, 2)  # version 1 had the optimiser among the settings
 SHIPPED = Path(__file__).parents[1] / "weights"
 
+_ENDS = ("running", "steps", "time", "interrupted")
 _NETWORKS = {"MLP": MLP, "UNet": UNet}
 _CURE = "take another copy, or an earlier checkpoint"
 
@@ -108,7 +109,10 @@ def save_checkpoint(
         **about: what else to keep in the header, as in `save`.
 
     Raises:
-        TypeError: if the network is another one.
+        TypeError: if the network is another one, or the optimiser neither AdamW nor
+            `Muon`.
+        ValueError: if the optimiser is not of all parameters, or one could not be
+            rebuilt with its options.
         OSError: if the file cannot be written; one that was there is still whole.
     """
     moments = history.optimiser.state_dict()
@@ -127,7 +131,7 @@ def save_checkpoint(
         "model": describe(ddpm),
         "about": about,
         "config": asdict(history.config),
-        "optimiser": muon.describe(history.optimiser),
+        "optimiser": muon.describe(ddpm, history.optimiser),
         "seconds": history.seconds,
         "stopped": history.stopped,
         "updates": history.ema.updates,
@@ -184,7 +188,7 @@ def _restore(ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]) -> 
     ema.updates = _validate.integer("updates", header["updates"], 0)
     ema.swapped = _validate.instance("swapped", header["swapped"], bool)
     history.seconds = _validate.real("seconds", header["seconds"], 0.0, math.inf)
-    history.stopped = header["stopped"]
+    history.stopped = _validate.choice("stopped", header["stopped"], _ENDS)
     for name, like in (("losses", history.losses), ("queue", history.queue)):
         checked(tensors, name, like.new_empty(tensors[name].numel()))
     history.take_up(tensors["losses"], tensors["queue"])
@@ -275,10 +279,11 @@ def unpack(
         make, arguments = _NETWORKS[model["network"]], model["arguments"]
         _refuse_larger(weights, arguments)
         with torch.device("meta"):  # takes no memory: is it the network in the file?
-            shapes = make(**arguments).state_dict()
-        for name, value in shapes.items():
+            shapes = make(**arguments)
+        for name, value in shapes.state_dict().items():
             if name in weights:
                 checked(weights, name, value)
+        shapes.load_state_dict(weights, assign=True)  # none missing, none too many
         network = make(**arguments)
         network.load_state_dict(weights)
         tables = part(tensors, "schedule.")
@@ -429,7 +434,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if version not in _READABLE:
         raise ValueError(
             f"{path} has version {version} of the format, and this minddpm "
-            f"reads version {VERSION}; install the minddpm that wrote it"
+            f"reads version {VERSION} at most; install the minddpm that wrote it"
         )
     with fitting(path):
         return tensors, _as_today(header)

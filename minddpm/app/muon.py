@@ -35,7 +35,8 @@ class Muon(torch.optim.AdamW):
         self, params: Any, lr: float = 3e-3, *, momentum: float = 0.95, **options: Any
     ) -> None:
         super().__init__(params, lr=lr, **options)
-        self.momentum = momentum
+        for group in self.param_groups:
+            group["momentum"] = momentum
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -55,7 +56,8 @@ class Muon(torch.optim.AdamW):
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             kernels = [p for p in params if is_matrix(p)]
-            turned = orthogonal([self._look_ahead(p, p.grad) for p in kernels])
+            keep = group["momentum"]
+            turned = orthogonal([self._look_ahead(p, p.grad, keep) for p in kernels])
             for p, step in zip(kernels, turned, strict=True):
                 rows, columns = step.shape
                 scale = 5 * max(1.0, rows / columns) ** 0.5
@@ -63,7 +65,7 @@ class Muon(torch.optim.AdamW):
                 p.grad = None  # which AdamW takes for "leave it alone"
         return super().step()
 
-    def _look_ahead(self, p: Tensor, gradient: Tensor) -> Tensor:
+    def _look_ahead(self, p: Tensor, gradient: Tensor, momentum: float) -> Tensor:
         """Return a kernel's averaged gradient, a step ahead as Nesterov's, as a matrix.
 
         It is kept under AdamW's names for such things, `exp_avg` and `step`.
@@ -73,8 +75,8 @@ class Muon(torch.optim.AdamW):
             state["step"] = torch.zeros(())
             state["exp_avg"] = torch.zeros_like(p)
         state["step"] += 1
-        average = state["exp_avg"].lerp_(gradient, 1 - self.momentum)
-        return gradient.lerp(average, self.momentum).flatten(1)
+        average = state["exp_avg"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(average, momentum).flatten(1)
 
 
 def is_matrix(p: Tensor) -> bool:
@@ -121,12 +123,14 @@ def orthogonal(matrices: list[Tensor], iterations: int = 5) -> list[Tensor]:
 
 
 OPTIMISERS = {"AdamW": torch.optim.AdamW, "Muon": Muon}
+_KEPT = ("lr", "betas", "eps", "weight_decay", "fused", "momentum")
 
 
-def describe(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return all that makes an optimiser, but for its moments, as JSON.
+def describe(ddpm: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return all that makes an optimiser of a model, but for its moments, as JSON.
 
     Args:
+        ddpm: the model.
         optimiser: one of OPTIMISERS.
 
     Returns:
@@ -134,21 +138,33 @@ def describe(optimiser: torch.optim.Optimizer) -> dict[str, Any]:
 
     Raises:
         TypeError: if it is another one.
+        ValueError: if `rebuild` would not make the same one from them.
     """
     kind = type(optimiser).__name__
     if type(optimiser) is not OPTIMISERS.get(kind):
         known = ", ".join(OPTIMISERS)
         raise TypeError(f"optimiser must be one of {known} to be kept, got {kind}")
-    group = optimiser.param_groups[0]
-    return {"kind": kind} | {k: group[k] for k in ("lr", "betas", "weight_decay")}
+    group, *others = optimiser.param_groups
+    if others or list(map(id, group["params"])) != list(map(id, ddpm.parameters())):
+        raise ValueError(
+            "optimiser must have one group, ddpm.parameters(), to be kept, got "
+            f"{len(others) + 1} of {[len(g['params']) for g in (group, *others)]}"
+        )
+    for name in ("amsgrad", "maximize"):
+        if group[name]:
+            raise ValueError(f"{name} must be False for optimiser to be kept, got True")
+    return {"kind": kind} | {name: group[name] for name in _KEPT if name in group}
 
 
 def rebuild(
     ddpm: nn.Module,
     kind: str,
     lr: float,
+    *,
     betas: Sequence[float] = (0.9, 0.99),
     weight_decay: float = 0.0,
+    fused: bool | None = True,
+    **options: Any,
 ) -> torch.optim.Optimizer:
     """Make an optimiser of all parameters of a model.
 
@@ -158,6 +174,8 @@ def rebuild(
         lr: learning rate, which `train` will set anew at each step.
         betas: AdamW's two decay rates.
         weight_decay: AdamW's; Muon's kernels have none.
+        fused: take AdamW's step for all parameters in one call, where PyTorch can.
+        **options: `eps`, and Muon's `momentum`.
 
     Returns:
         The optimiser.
@@ -166,6 +184,6 @@ def rebuild(
         KeyError: if there is none of that name.
     """
     device = next(ddpm.parameters()).device
-    options = {"betas": tuple(betas), "weight_decay": weight_decay}
-    options["fused"] = device.type in ("cpu", "cuda")  # one call for all parameters
+    options |= {"betas": tuple(betas), "weight_decay": weight_decay}
+    options["fused"] = bool(fused) and device.type in ("cpu", "cuda")
     return OPTIMISERS[kind](ddpm.parameters(), lr=lr, **options)

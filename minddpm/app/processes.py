@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from minddpm import _validate
 from minddpm.ddpm import DDPM
 from minddpm.device import default_device
 from minddpm.train import LossOf
@@ -45,6 +46,25 @@ def agree(value: float) -> float:
         return value
     gpu = dist.get_backend() == "nccl"
     return float(_mean(torch.tensor(value, device="cuda" if gpu else "cpu")))
+
+
+def share(size: int) -> slice:
+    """Return which samples of a batch are this process's.
+
+    Args:
+        size: how many there are, over all processes.
+
+    Returns:
+        Its own part of them.
+
+    Raises:
+        ValueError: if the processes' parts would not be of one size.
+    """
+    rank, world = place()
+    if size % world:
+        rule = f"be a multiple of the {world} processes"
+        _validate.fail("batch_size", rule, size)
+    return slice(rank * size // world, (rank + 1) * size // world)
 
 
 def _mean(value: Tensor) -> Tensor:
@@ -92,8 +112,13 @@ def batch_loss(
         A function of (x0, t, c, eps, context_mask), the loss of a batch. On several
         processes it has the value of the whole batch, and the gradient of a share that
         backward averages.
+
+    Raises:
+        TypeError: if time_power is no number.
+        ValueError: if it is not positive.
     """
-    rank, world = place()
+    _validate.positive("time_power", time_power)
+    world = place()[1]
     module: Any = _Loss(ddpm)
     if world > 1:
         # the tables never change: nothing to send at each step. PyTorch renamed it
@@ -109,8 +134,7 @@ def batch_loss(
     ) -> Tensor:
         if time_power != 1:
             t = _spread(t, ddpm.n_T, time_power, generator)
-        size = len(x0) // world
-        mine = slice(rank * size, (rank + 1) * size)
+        mine = share(len(x0))
         c = None if c is None else c[mine]
         with torch.autocast(ddpm.device.type, torch.bfloat16, enabled=bf16):
             loss: Tensor = module(x0[mine], t[mine], c, eps[mine], mask[mine])

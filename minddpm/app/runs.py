@@ -88,7 +88,7 @@ def run(
         _require(state, resume, name)
         images, labels = data.load(name)
         if resume:
-            about = files.read(state)[1]["about"]
+            about = {"data": name} | files.read(state)[1]["about"]
             ddpm, history = files.load_checkpoint(state, where)
             _cut_log(folder / "log.jsonl", history.step)
         else:
@@ -121,11 +121,7 @@ def run(
 
 def _loss_of(history: History, about: dict[str, Any]) -> Any:
     """Return how the loss of a batch is computed, on all processes together."""
-    size, world = history.config.batch_size, place()[1]
-    if size % world:
-        raise ValueError(
-            f"batch_size must be a multiple of the {world} processes, got {size}"
-        )
+    processes.share(history.config.batch_size)  # refused before there is a file
     return processes.batch_loss(
         history.ddpm,
         history.generator,

@@ -15,67 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from app.shared import NETWORKS, SCHEDULES, assert_equal, environment, randomised, small
 from safetensors.torch import save as serialise
 
 import minddpm
-from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, ancestral
-from minddpm.app import files, muon
-from minddpm.app.files import load_checkpoint, save_checkpoint
-from minddpm.train import History, train
-
-NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
-    "MLP": lambda: MLP(2, 8, 3, n_layers=2, null_label="zero"),
-    "MLP without labels": lambda: MLP(3, 8),
-    "UNet": lambda: UNet(1, 8, 3),
-    "UNet in colour": lambda: UNet(3, 4, 0, patch=1, widths=(1, 2, 2)),
-}
-SCHEDULES = {
-    "linear": Schedule.linear(20, 1e-3, 0.3),
-    "cosine": Schedule.cosine(7),
-    "sigmoid": Schedule.sigmoid(9),
-    "own": Schedule.from_betas([0.1, 0.7, 0.2]),
-}
-
-
-def shape(ddpm: DDPM) -> tuple[int, ...]:
-    net = ddpm.nn_model
-    return (net.dim,) if isinstance(net, MLP) else (net.in_channels, 8, 8)
-
-
-def randomised(net: torch.nn.Module) -> torch.nn.Module:
-    """Give every weight a value; some are made as zeros."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.normal_(0, 0.1, generator=generator)
-    return net
-
-
-def small() -> DDPM:
-    return DDPM(randomised(MLP(2, 4, 3, n_layers=1)), schedule=SCHEDULES["own"])
-
-
-def assert_equal(one: DDPM, other: DDPM) -> None:
-    """The same model: weights, tables, settings, and samples, to the last bit."""
-    states = one.state_dict(), other.state_dict()
-    assert states[0].keys() == states[1].keys()
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name]), name
-        assert tensor.dtype == states[1][name].dtype
-        assert tensor.stride() == states[1][name].stride(), name
-    for name, table in one.schedule.tables().items():
-        assert torch.equal(table, getattr(other.schedule, name)), name
-    assert type(one.nn_model) is type(other.nn_model)
-    for name in ("drop_prob", "prediction", "n_T", "n_classes"):
-        assert getattr(one, name) == getattr(other, name)
-    samples = []
-    for ddpm in (one, other):
-        draws = torch.Generator().manual_seed(3)
-        x_T = torch.randn(4, *shape(ddpm), generator=draws)
-        c = torch.arange(4) % ddpm.n_classes if ddpm.n_classes else None
-        walk = ancestral(ddpm.eval(), x_T, c, generator=draws)
-        samples.append(minddpm.sample(walk))
-    assert torch.equal(*samples)
+from minddpm import DDPM, Schedule, UNet, load_checkpoint
+from minddpm.app import files
 
 
 # --- models ---------------------------------------------------------------------------
@@ -99,6 +44,26 @@ def test_a_model_comes_back_bit_by_bit(tmp_path, network, prediction: str) -> No
         assert_equal(ddpm, loaded)
 
 
+def test_the_tables_that_work_are_the_ones_that_are_kept(tmp_path) -> None:
+    """Also where they came with the weights of a model with another schedule."""
+    kinds = Schedule.linear(20, 1e-3, 0.3), Schedule.cosine(20)
+    ddpm, other = (DDPM(randomised(NETWORKS["UNet"]()), schedule=s) for s in kinds)
+    assert not torch.equal(ddpm.betas, other.betas)
+    ddpm.load_state_dict(other.state_dict())
+    minddpm.save(tmp_path / "a", ddpm)
+    for one in (ddpm, minddpm.load(tmp_path / "a")):
+        assert torch.equal(one.schedule.alpha_bars, kinds[1].alpha_bars)
+        assert_equal(other, one)
+
+
+def test_shipped_weights_are_of_version_1_and_are_read() -> None:
+    _, header = files.read(files.find("mnist"))
+    assert header["version"] == 1
+    ddpm = minddpm.load("mnist")
+    assert (ddpm.n_T, ddpm.n_classes, ddpm.prediction) == (400, 10, "v")
+    assert torch.equal(ddpm.schedule.alpha_bars, Schedule.cosine(400).alpha_bars)
+
+
 def test_what_is_said_about_a_model_is_kept(tmp_path) -> None:
     minddpm.save(tmp_path / "a", small(), data="digits", shape=[1, 8, 8])
     _, header = files.read(tmp_path / "a")
@@ -108,7 +73,7 @@ def test_what_is_said_about_a_model_is_kept(tmp_path) -> None:
 
 def test_a_model_is_found_by_file_folder_and_name(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(files, "SHIPPED", tmp_path / "shipped")
     ddpm = small()
     for folder in ("run", "shipped"):
         (tmp_path / folder).mkdir()
@@ -165,7 +130,7 @@ def headed(header: bytes, rest: bytes = b"") -> bytes:
     return struct.pack("<Q", len(header)) + header + rest
 
 
-def damaged(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
+def damages(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
     """100 files that are none: flipped bits, cut ends, forgeries and traps."""
     minddpm.save(tmp_path / "whole", small(), data="digits")
     whole = (tmp_path / "whole").read_bytes()
@@ -229,7 +194,7 @@ def damaged(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
     for text in ("null", "[]", "7", '"text"', "{}", "NaN"):
         yield f"{text} in place of ours", signed(tensors, text)
         yield f"{text} in place of all", headed(text.encode())
-    for version in (0, 2, "1", None):
+    for version in (0, 3, "1", None):
         text = json.dumps(header | {"version": version})
         yield f"version {version!r}", signed(tensors, text)
 
@@ -278,6 +243,13 @@ def damaged(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
         yield f"{name} of nothing", altered(name, lambda x: x[:0])
 
 
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+    """The folder of a whole file and of what a trap would leave; and the contents."""
+    folder = tmp_path_factory.mktemp("damaged")
+    return folder, dict(damages(folder))
+
+
 def refusal(call: Callable[[], object]) -> str:
     """Return the message of a ValueError; anything else that happens is shown."""
     try:
@@ -289,11 +261,11 @@ def refusal(call: Callable[[], object]) -> str:
     return f"instead: {got!r}"
 
 
-def test_a_hundred_damaged_files_are_refused_by_name(tmp_path) -> None:
-    files = dict(damaged(tmp_path))
-    assert len(files) >= 100
-    whole = (tmp_path / "whole").read_bytes()
-    for k, (what, content) in enumerate(files.items()):
+def test_a_hundred_damaged_files_are_refused_by_name(tmp_path, damaged) -> None:
+    folder, contents = damaged
+    assert len(contents) >= 100
+    whole = (folder / "whole").read_bytes()
+    for k, (what, content) in enumerate(contents.items()):
         assert content != whole, what
         path = tmp_path / f"damaged-{k}.safetensors"
         path.write_bytes(content)
@@ -302,19 +274,20 @@ def test_a_hundred_damaged_files_are_refused_by_name(tmp_path) -> None:
             assert message.startswith(f"{path} "), f"{what}: {message}"
             assert "\n" not in message, f"{what}: {message}"
             assert len(message) < 500, f"{what}: {message}"
-    assert not (tmp_path / "marker").exists()
-    assert_equal(small(), minddpm.load(tmp_path / "whole"))
+    assert not (folder / "marker").exists()
+    assert_equal(small(), minddpm.load(folder / "whole"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
-def test_no_file_asks_for_more_memory_than_it_holds(tmp_path) -> None:
+def test_no_file_asks_for_more_memory_than_it_holds(tmp_path, damaged) -> None:
     """Sizes of gigabytes: in the header, in its numbers, and in the file itself."""
     content = {
         what: content
-        for what, content in damaged(tmp_path)
+        for what, content in damaged[1].items()
         if "beyond memory" in what or "1000000000" in what or what.startswith("size")
     }
-    whole = (tmp_path / "whole").read_bytes()
+    whole = (damaged[0] / "whole").read_bytes()
+    (tmp_path / "whole").write_bytes(whole)
     start = 8 + int.from_bytes(whole[:8], "little")
     altered = json.loads(whole[8:start])
     last = max(entry["data_offsets"][1] for entry in list(altered.values())[1:])
@@ -328,6 +301,10 @@ def test_no_file_asks_for_more_memory_than_it_holds(tmp_path) -> None:
         content[f"a large {name}"] = signed(
             tensors, json.dumps(header | {"model": changed})
         )
+    minddpm.save(tmp_path / "net", DDPM(UNet(1, 4, 3), schedule=SCHEDULES["own"]))
+    tensors, header = files.read(tmp_path / "net")
+    header["model"]["arguments"]["widths"] = [1, 2, 1000]  # one level more: 2 GB of it
+    content["a wide level"] = signed(tensors, json.dumps(header))
     for k, given in enumerate(content.values()):
         (tmp_path / f"damaged-{k}").write_bytes(given)
     for name, given in (("zeros", b""), ("8 GB more", whole), ("foreign", whole[:8])):
@@ -356,6 +333,7 @@ def test_no_file_asks_for_more_memory_than_it_holds(tmp_path) -> None:
         """
     done = subprocess.run(
         [sys.executable, "-c", source, str(tmp_path)],
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -366,10 +344,11 @@ def test_no_file_asks_for_more_memory_than_it_holds(tmp_path) -> None:
     assert max(megabytes) < 100, done.stdout
 
 
-def test_the_traps_would_spring(tmp_path) -> None:
+def test_the_traps_would_spring(damaged) -> None:
     """Without this, a trap that cannot close would show nothing."""
-    pickle.loads(dict(damaged(tmp_path))["a pickle"])
-    assert (tmp_path / "marker").exists()
+    folder, contents = damaged
+    pickle.loads(contents["a pickle"])
+    (folder / "marker").unlink()
 
 
 @pytest.mark.parametrize(
@@ -378,7 +357,7 @@ def test_the_traps_would_spring(tmp_path) -> None:
         ("empty", r" is empty .*take another copy, or an earlier checkpoint"),
         ("noise", r" is no file of minddpm's, or is damaged .*take another copy"),
         ("bit 3 of the weights", r" is damaged: its checksum does not fit; take anoth"),
-        ("version 2", r" has version 2 .* reads version 1; install the minddpm that"),
+        ("version 3", r" has version 3 .* reads version 2 at most; install the minddpm"),
         ("another network", r" does not fit this version of minddpm"),
         (
             "a weight is missing",
@@ -386,9 +365,9 @@ def test_the_traps_would_spring(tmp_path) -> None:
         ),
     ],
 )
-def test_the_message_tells_what_is_wrong(tmp_path, what: str, message: str) -> None:
+def test_the_message_tells_what_is_wrong(tmp_path, damaged, what, message) -> None:
     path = tmp_path / "model.safetensors"
-    path.write_bytes(dict(damaged(tmp_path))[what])
+    path.write_bytes(damaged[1][what])
     with pytest.raises(ValueError, match=message):
         minddpm.load(path)
 
@@ -477,181 +456,3 @@ def test_no_folder_or_a_folder_in_its_place(tmp_path) -> None:
     assert list((tmp_path / "taken").iterdir()) == []
 
 
-# --- trainings ------------------------------------------------------------------------
-
-CONFIG = TrainConfig(steps=8, batch_size=4, warmup=2, adam_betas=(0.8, 0.95))
-TRAINED = {"MLP": (2,), "UNet": (1, 8, 8)}
-
-
-def begun(network: str, prediction: str = "v") -> tuple[DDPM, tuple]:
-    """A model and its data; 18 samples make epochs end inside a batch."""
-    generator = torch.Generator().manual_seed(5)
-    x0 = torch.randn(18, *TRAINED[network], generator=generator)
-    torch.manual_seed(0)
-    net = NETWORKS[network]()
-    return (
-        DDPM(net, schedule=Schedule.cosine(9), prediction=prediction),
-        (x0, torch.arange(18) % 3),
-    )
-
-
-def assert_same_training(one, other) -> None:
-    """Two pairs of model and history hold the same numbers in the same layout."""
-    assert_equal(one[0], other[0])
-    one, other = one[1], other[1]
-    assert one.config == other.config
-    assert torch.equal(one.losses, other.losses)
-    assert torch.equal(one.queue, other.queue)
-    assert torch.equal(one.generator.get_state(), other.generator.get_state())
-    for name in ("updates", "swapped", "decay"):
-        assert getattr(one.ema, name) == getattr(other.ema, name)
-    for a, b in zip(one.ema.shadow, other.ema.shadow, strict=True):
-        assert torch.equal(a, b)
-        assert a.stride() == b.stride()
-    moments = one.optimiser.state_dict(), other.optimiser.state_dict()
-    assert moments[0]["state"].keys() == moments[1]["state"].keys()
-    for k, values in moments[0]["state"].items():
-        assert values.keys() == {"step", "exp_avg", "exp_avg_sq"}
-        for name, value in values.items():
-            loaded = moments[1]["state"][k][name]
-            assert torch.equal(value, loaded), (k, name)
-            assert value.stride() == loaded.stride(), (k, name)
-            assert value.dtype == loaded.dtype
-
-
-@pytest.mark.parametrize("network", TRAINED)
-def test_a_training_comes_back_as_it_ended(tmp_path, network: str) -> None:
-    ddpm, samples = begun(network)
-    history = train(ddpm, samples, CONFIG, progress=False)
-    assert history.ema.swapped
-    save_checkpoint(tmp_path / "a", ddpm, history)
-    loaded = load_checkpoint(tmp_path / "a")
-    assert_same_training((ddpm, history), loaded)
-    assert loaded[1].stopped == "steps"
-    assert loaded[1].seconds == history.seconds
-    # the raw weights come back too
-    for model, kept in ((ddpm, history), loaded):
-        kept.ema.swap()
-        model.eval()
-    assert_equal(ddpm, loaded[0])
-
-
-@pytest.mark.parametrize("network", TRAINED)
-@pytest.mark.parametrize("swapped", [False, True])
-def test_a_training_comes_back_as_it_was_under_way(
-    tmp_path, network: str, swapped: bool
-) -> None:
-    ddpm, samples = begun(network)
-
-    def keep(history) -> None:
-        if len(history.losses) != 5:
-            return
-        if swapped:
-            history.ema.swap()
-        save_checkpoint(tmp_path / "a", ddpm, history)
-        assert_same_training((ddpm, history), load_checkpoint(tmp_path / "a"))
-        ddpm.train()
-        if swapped:
-            history.ema.swap()
-
-    whole = train(ddpm, samples, CONFIG, progress=False, callback=keep)
-    again, history = load_checkpoint(tmp_path / "a")
-    assert (len(history.losses), history.stopped) == (5, "running")
-    assert history.ema.swapped == swapped
-    if network == "UNet":
-        exp_avg = history.optimiser.state_dict()["state"][12]["exp_avg"]
-        assert exp_avg.ndim < 4 or exp_avg.is_contiguous(
-            memory_format=torch.channels_last
-        )
-    resumed = train(again, samples, progress=False, resume=history)
-    assert_same_training((ddpm, whole), (again, resumed))
-
-
-def test_before_the_first_step_there_are_no_moments(tmp_path) -> None:
-    ddpm, samples = begun("MLP")
-    history = train(ddpm, samples, CONFIG, progress=False)
-    fresh, _ = begun("MLP")
-    save_checkpoint(tmp_path / "a", fresh, begin(fresh, CONFIG, None))
-    loaded, start = load_checkpoint(tmp_path / "a")
-    assert len(start.losses) == 0
-    resumed = train(loaded, samples, progress=False, resume=start)
-    assert_same_training((ddpm, history), (loaded, resumed))
-
-
-def test_a_model_is_no_training_but_a_training_is_a_model(tmp_path) -> None:
-    ddpm, samples = begun("MLP")
-    history = train(ddpm, samples, CONFIG, progress=False)
-    minddpm.save(tmp_path / "model", ddpm)
-    save_checkpoint(tmp_path / "state", ddpm, history)
-    with pytest.raises(
-        ValueError, match=r"model holds a model without its training; minddpm\.load"
-    ):
-        load_checkpoint(tmp_path / "model")
-    assert_equal(ddpm, minddpm.load(tmp_path / "state"))
-
-
-def test_a_training_with_a_part_missing_is_refused_by_name(tmp_path) -> None:
-    ddpm, samples = begun("MLP")
-    history = train(ddpm, samples, CONFIG, progress=False)
-    save_checkpoint(tmp_path / "a", ddpm, history)
-    tensors, header = files.read(tmp_path / "a")
-    for name in ("shadow.0", "losses", "queue", "generator", "moments.0.step"):
-        rest = {k: v for k, v in tensors.items() if k != name}
-        files.write(tmp_path / "b", rest, header)
-        last = name.removeprefix("moments.0.")
-        with pytest.raises(ValueError, match=rf"/b does not fit .*KeyError: '{last}'"):
-            load_checkpoint(tmp_path / "b")
-    altered = header | {"config": header["config"] | {"steps": -1}}
-    files.write(tmp_path / "b", tensors, altered)
-    with pytest.raises(ValueError, match=r"/b does not fit .*steps must be at least 1"):
-        load_checkpoint(tmp_path / "b")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("shadow.0", "shadow.1", "moments.0.exp_avg", "moments.1.exp_avg_sq"),
-        *("moments.0.step", "losses", "queue", "generator"),
-    ],
-)
-def test_a_part_of_another_shape_or_dtype_is_refused(tmp_path, name: str) -> None:
-    """Also one that PyTorch would broadcast or cast in silence."""
-    ddpm, samples = begun("MLP")
-    history = train(ddpm, samples, CONFIG, progress=False)
-    save_checkpoint(tmp_path / "a", ddpm, history)
-    tensors, header = files.read(tmp_path / "a")
-    value = tensors[name]
-    for other in (value.double(), value.reshape(-1)[:1][None], value[None, None]):
-        files.write(tmp_path / "b", tensors | {name: other}, header)
-        with pytest.raises(ValueError, match=r"/b does not fit this version"):
-            load_checkpoint(tmp_path / "b")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seconds": float("nan")},
-        {"seconds": "1"},
-        {"updates": -1},
-        {"updates": 1.5},
-        {"swapped": "no"},
-        {"config": None},
-        {"config": {}},
-    ],
-)
-def test_a_number_of_a_training_that_is_none_is_refused(tmp_path, changes) -> None:
-    ddpm, samples = begun("MLP")
-    history = train(ddpm, samples, CONFIG, progress=False)
-    save_checkpoint(tmp_path / "a", ddpm, history)
-    tensors, header = files.read(tmp_path / "a")
-    files.write(tmp_path / "a", tensors, header | changes)
-    with pytest.raises(ValueError, match=r"/a does not fit this version"):
-        load_checkpoint(tmp_path / "a")
-
-
-def test_a_device_that_is_not_there_is_not_the_fault_of_the_file(tmp_path) -> None:
-    minddpm.save(tmp_path / "a", small())
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
-    with pytest.raises((RuntimeError, AssertionError), match=r"NVIDIA|CUDA"):
-        minddpm.load(tmp_path / "a", device="cuda")

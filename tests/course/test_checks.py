@@ -83,7 +83,7 @@ def accepted(exercise: Exercise, answer: Any, seeds: range) -> str | None:
 def rejected(
     exercise: Exercise, answer: Any, name: str | None, seeds: range
 ) -> str | None:
-    """Return why a wrong answer is not rejected, named and explained under all seeds."""
+    """Return why a wrong answer is not rejected, named and explained every time."""
     for seed in seeds:
         report = exercise.check(answer, seed=seed)
         facts = report._parts()[2]

@@ -69,10 +69,8 @@ def _wrong(m0: float, v0: float, betas: Tensor) -> dict[str, list[Moments]]:
 
 
 _HINTS = {
-    "variance_or_std": "A factor f multiplies the mean by f and the variance by f². "
-    "Which f do x_{t−1} and ε have in [DDPM eq. 2]?",
-    "index_shift": "Entry t of the result comes from entry t−1 of the result and from "
-    "β_t, entry t of the table.",
+    "variance_or_std": "A factor f multiplies the mean by f, and the variance by f².",
+    "index_shift": "Entry t comes from entry t−1 of the result, and from β_t.",
     "no_start": "Entry 0 of the result is m0 and v0: no step, no change.",
     "stops_early": "The last entry belongs to x_T. Which is your last step?",
     "no_weight": "The step shrinks x_{t−1} first. What does that do to its variance?",
@@ -91,17 +89,11 @@ def _tables() -> Iterator[Inputs]:
         yield {"m0": m0, "v0": v0, "betas": betas}
 
 
-def _show(given: Moments, m0: float, v0: float, betas: Tensor) -> str:
-    means, variances = (", ".join(f"{x:.3f}" for x in part[:6]) for part in given)
-    return f"means {means}; variances {variances}"
-
-
 MOMENTS = Exercise(
     "Exercise 1.2: mean and variance at every step",
     moments,
     _tables,
     mistakes_of(_wrong, _HINTS),
-    show=_show,
     hint="Write down mean and variance of √(1−β_t) x_{t−1} + √β_t ε, term by term.",
     praise="What is left of v0 − 1 after each step? And of the mean?",
 )
@@ -109,6 +101,7 @@ MOMENTS = Exercise(
 # --- 1.4 ------------------------------------------------------------------------------
 
 _EXACT = math.log(0.01) / math.log(0.98)
+_ROOTS = [2 * _EXACT, 455, 456, 457]
 
 
 def _between(got: Tensor, right: Tensor) -> bool:
@@ -124,25 +117,12 @@ STEPS_NEEDED = Exercise(
     expects="the first T with less than 1 %",
     mistakes=[
         Mistake("index_shift", "At your T the share is still above 1 %.", [227]),
+        Mistake("one_too_many", "One step less is enough already.", [229]),
+        Mistake("variance_or_std", "The share has 1−β, without a root.", _ROOTS),
         Mistake(
-            "one_too_many", "With one step less the share is below 1 % already.", [229]
+            "not_multiplied", "A step takes 2 % of what is left.", [49, 49.5, 50, 51]
         ),
-        Mistake(
-            "variance_or_std",
-            "You looked at the factor √(1−β); the share of the variance has 1−β.",
-            [2 * _EXACT, *(math.ceil(2 * _EXACT) + k for k in (-1, 0, 1))],
-        ),
-        Mistake(
-            "not_multiplied",
-            "Each step takes 2 % of what is left, not of the beginning.",
-            [49, 49.5, 50, 51],
-        ),
-        Mistake(
-            "not_rounded",
-            "Steps are whole: which is the first T below 1 %?",
-            [_EXACT],
-            sign=_between,
-        ),
+        Mistake("not_rounded", "Steps are whole: which is the first?", sign=_between),
     ],
     hint="Each step multiplies the share by 1−β. Loop.",
     praise="The logarithm has it without a loop: T > log 0.01 / log 0.98.",

@@ -15,9 +15,9 @@ _BETAS = Schedule.from_betas([0.15, 0.1, 0.4, 0.2, 0.55]).betas
 _SHORT = Schedule.from_betas([0.3, 0.6]).betas
 _LIMIT = 5.0  # standard errors
 
-# by title and label: what was measured, its error, and what is right
-Seen = dict[tuple[str, str], tuple[float, float, float]]
+Seen = dict[str, tuple[float, float, float]]  # measured, its error, and what is right
 Look = Callable[[Answer, Inputs], tuple[Seen, Callable[[], Seen]]]
+Draw = Callable[[Tensor], Tensor]
 
 
 def q_step(x_s: Tensor, t: int, betas: Tensor) -> Tensor:
@@ -55,19 +55,16 @@ def run_chain(x0: Tensor, betas: Tensor) -> Tensor:
 
 
 def _factors(t: int, betas: Tensor) -> dict[str, list[tuple[float, float]]]:
-    """Return factors of x_{t−1} and ε, right ones and those of each mistake."""
+    """Return the right factors of x_{t−1} and ε, and those of each mistake."""
     b, before, after = (float(betas[min(k, len(betas) - 1)]) for k in (t, t - 1, t + 1))
     left = float((1 - betas[: t + 1].double()).prod())
     a, r, s, jump = 1 - b, (1 - b) ** 0.5, b**0.5, (1 - left) ** 0.5
-    shifted = [((1 - k) ** 0.5, k**0.5) for k in (before, after)]
-    mixed = [pair for p, q in shifted for pair in ((p, s), (r, q))]
+    (p, q), (u, v) = (((1 - k) ** 0.5, k**0.5) for k in (before, after))
+    roots = [(r, b), (a, s), (a, b), (1 - s, s), (r, 1 - r), ((1 - b**2) ** 0.5, b)]
     return {
         "right": [(r, s)],
-        "variance_or_std": [
-            *((r, b), (a, s), (a, b), (1 - s, s), (r, 1 - r)),
-            ((1 - b**2) ** 0.5, b),
-        ],
-        "index_shift": shifted + mixed,
+        "variance_or_std": roots,
+        "index_shift": [(p, q), (p, s), (r, q), (u, v), (u, s), (r, v)],
         "swapped": [(s, r), (b, a)],
         "no_noise": [(r, 0), (a, 0)],
         "no_signal": [(0, s), (0, b), (0, 1)],
@@ -82,7 +79,7 @@ def _step(
     t: int,
     betas: Tensor,
     of: tuple[str, int] = ("right", 0),
-    draw: Callable[[Tensor], Tensor] = torch.randn_like,
+    draw: Draw = torch.randn_like,
 ) -> Tensor:
     signal, noise = _factors(t, betas)[of[0]][of[1]]
     return signal * x_s + noise * draw(x_s)
@@ -93,16 +90,15 @@ def _half(x: Tensor) -> Tensor:
     return torch.randn_like(x[: len(x) // 2]).repeat(2, *[1] * (x.ndim - 1))
 
 
-def _seeded(x: Tensor) -> Tensor:
-    return torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+def _uniform(x: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * torch.rand_like(x)
 
 
-_DRAWS: dict[str, list[Callable[[Tensor], Tensor]]] = {
+_RANGES = ((0, 1), (-0.5, 0.5), (-1, 1), (-(3**0.5), 3**0.5))
+_DRAWS: dict[str, list[Draw]] = {
     "which_noise": [
-        *(torch.rand_like, lambda x: torch.rand_like(x) - 0.5),
-        *(lambda x: 2 * torch.rand_like(x) - 1, lambda x: torch.randn_like(x).sign()),
-        lambda x: 12**0.5 * (torch.rand_like(x) - 0.5),
-        lambda x: torch.randn_like(x) + 0.1,
+        *(partial(_uniform, low=low, high=high) for low, high in _RANGES),
+        *(lambda x: torch.randn_like(x).sign(), lambda x: torch.randn_like(x) + 0.1),
     ],
     "shared_draw": [
         *(_half, lambda x: torch.randn(()).expand_as(x)),
@@ -113,22 +109,17 @@ _DRAWS: dict[str, list[Callable[[Tensor], Tensor]]] = {
 
 
 def _steps(name: str) -> list[Answer]:
-    """Return steps with that mistake in the factors or in the draw."""
-    pairs = _factors(1, _BETAS).get(name, [])
-    steps = [partial(_step, of=(name, k)) for k in range(len(pairs))]
-    return steps + [partial(_step, draw=draw) for draw in _DRAWS.get(name, [])]
+    """Return steps with that mistake, in the factors or in the draw."""
+    pairs = range(len(_factors(1, _BETAS).get(name, [])))
+    drawn: list[Answer] = [partial(_step, draw=d) for d in _DRAWS.get(name, [])]
+    return drawn + [partial(_step, of=(name, k)) for k in pairs]
 
 
-def _chain(x0: Tensor, betas: Tensor, step: Answer = q_step, more: int = 0) -> Tensor:
+def _chain(x0: Tensor, betas: Tensor, step: Answer = q_step) -> Tensor:
     rows = [x0]
-    for t in range(1, len(betas) + more):
+    for t in range(1, len(betas)):
         rows.append(step(rows[-1], t, betas))
     return torch.stack(rows)
-
-
-def _from_x0(x0: Tensor, betas: Tensor, name: str) -> Tensor:
-    steps = [_step(x0, t, betas, (name, 0)) for t in range(1, len(betas))]
-    return torch.stack([x0, *steps])
 
 
 def _one_noise(x0: Tensor, betas: Tensor) -> Tensor:
@@ -136,54 +127,55 @@ def _one_noise(x0: Tensor, betas: Tensor) -> Tensor:
     return _chain(x0, betas, partial(_step, draw=lambda x: eps))
 
 
-def _unfinished(x0: Tensor, betas: Tensor) -> Tensor:
-    return torch.cat([_chain(x0, betas)[:-1], 0 * x0[None]])
+def _from_x0(x0: Tensor, betas: Tensor, name: str) -> Tensor:
+    steps = (_step(x0, t, betas, (name, 0)) for t in range(1, len(betas)))
+    return torch.stack([x0, *steps])
 
 
+_CHANGES: dict[str, list[Draw]] = {  # of a right trajectory
+    "stops_early": [lambda x: x[:-1], lambda x: torch.cat([x[:-1], 0 * x[:1]])],
+    "no_start": [lambda x: x[1:], lambda x: x.flip(0), lambda x: x.roll(-1, 0)],
+    "too_many_rows": [
+        lambda x: x[[0, *range(len(x))]],
+        lambda x: x[[*range(len(x)), -1]],
+    ],
+    "last_only": [lambda x: x[-1]],
+    "transposed": [lambda x: x.T],
+    "same_tensor": [lambda x: x[:1].expand_as(x), lambda x: x[-1:].expand_as(x)],
+}
 _CHAINS: dict[str, list[Answer]] = {
     "one_noise": [_one_noise],
-    "stops_early": [partial(_chain, more=-1), _unfinished],
-    "no_start": [
-        *(lambda x0, betas: _chain(x0, betas)[1:], lambda *x: _chain(*x).flip(0)),
-        lambda x0, betas: _chain(_step(x0, 1, betas), betas),
-    ],
-    "too_many_rows": [
-        *(partial(_chain, more=1), lambda x0, b: torch.cat([x0[None], _chain(x0, b)])),
-    ],
-    "last_only": [lambda x0, betas: _chain(x0, betas)[-1]],
-    "transposed": [lambda x0, betas: _chain(x0, betas).T],
     "starts_over": [partial(_from_x0, name=name) for name in ("right", "which_alpha")],
-    "same_tensor": [
-        *(
-            lambda x0, betas: x0.expand(len(betas), -1),
-            lambda x0, betas: _chain(x0, betas)[-1:].expand(len(betas), -1),
-        ),
-    ],
 }
+
+
+def _chains(name: str) -> list[Answer]:
+    """Return chains with that mistake, in their steps or beside them."""
+    changed = [lambda *x, f=f: f(_chain(*x)) for f in _CHANGES.get(name, [])]
+    steps = [partial(_chain, step=step) for step in _steps(name)]
+    return [*_CHAINS.get(name, []), *changed, *steps]
+
 
 # --- what is measured -----------------------------------------------------------------
 
-_FACTOR, _MEAN, _VARIANCE = "factor of x_{t−1}", "mean of the noise", "its variance"
-_TAILS, _SKEW, _CALLS = "kurtosis", "skewness", "correlation of calls"
-_SHOWN = {_FACTOR, _VARIANCE, _TAILS}
-_TIES = ("share of", "correlation of")  # between the noise of several numbers
 
-
-def _fit(title: str, x: Tensor, y: Tensor, beta: float, **others: Tensor) -> Seen:
-    """Measure what a step makes of x: its factors, and what its noise is like."""
+def _fit(x: Tensor, y: Tensor, beta: float, t: int) -> Seen:
+    """Measure what step t makes of x: its factors, and what its noise is like."""
     u = (x - x.mean()) / x.std().clamp(min=1e-6)
-    labels = (_FACTOR, _MEAN, "factor of (x_{t−1})²", *others)
-    weights, errors, rest = regress(y, x, x**0, u**2 - 1, *others.values())
+    weights, errors, rest = regress(y, x, x**0, u**2 - 1)
+    (w, mean, curve), (e, f, g) = weights.tolist(), errors.clamp(min=1e-3).tolist()
     variance, n = float(rest.square().mean()), len(rest)
     z = rest / variance**0.5 if variance > 1e-8 else torch.randn(n).double()
-    right = [(1 - beta) ** 0.5] + [0.0] * (len(labels) - 1)
-    fit = zip(weights.tolist(), errors.clamp(min=1e-3).tolist(), right, strict=True)
-    return {(title, k): stat for k, stat in zip(labels, fit, strict=True)} | {
-        (title, _VARIANCE): (variance, max(variance, beta) * (2 / n) ** 0.5, beta),
+    seen = {
+        "factor of x_{t−1}": (w, e, (1 - beta) ** 0.5),
+        "variance": (variance, max(variance, beta) * (2 / n) ** 0.5, beta),
         # the error of the kurtosis is itself uncertain
-        (title, _TAILS): (float((z**4).mean()), 1.5 * (24 / n) ** 0.5, 3.0),
-        (title, _SKEW): (float((z**3).mean()), 1.5 * (6 / n) ** 0.5, 0.0),
+        "kurtosis": (float((z**4).mean()), 1.5 * (24 / n) ** 0.5, 3.0),
+        "skewness": (float((z**3).mean()), 1.5 * (6 / n) ** 0.5, 0.0),
+        "mean of the noise": (mean, f, 0.0),
+        "factor of (x_{t−1})²": (curve, g, 0.0),
     }
+    return {f"{label} at t = {t}": stat for label, stat in seen.items()}
 
 
 def _twice(values: Tensor) -> float:
@@ -197,171 +189,149 @@ def _equal(rows: Tensor) -> float:
     if rows.shape[1] < 8 or len(rows) < 2:  # noise of ±1 has equal ones by chance
         return 0.0
     rows = rows * rows[:, :1].sign()
-    rows = rows[rows[:, 0].argsort()]
-    return float((rows.diff(dim=0).abs() < 1e-5).all(1).double().mean())
+    gaps = rows[rows[:, 0].argsort()].diff(dim=0).abs()
+    return float((gaps < 1e-5).all(1).double().mean())
 
 
-def _ties(z: Tensor, x: Tensor, rows: str, columns: str) -> Seen:
+def _ties(z: Tensor, y: Tensor, start: Tensor, rows: str, columns: str) -> Seen:
     """Measure whether numbers share their noise.
 
     Args:
         z: the noise of two calls, of variance 1 if the step is right, (2, R, C).
-        x: what the first call returned.
+        y: what the first call returned.
+        start: what the noise must not depend on, (C,) or (R, C).
         rows: what a row is.
         columns: what a column is.
     """
-    c = z - z.mean()
-    power, n = float(c.square().mean()), z.numel()
-    seen = {"variance of all noise over β_t": (power, (2 / n) ** 0.5, 1.0)}
+    c, n = z - z.mean(), z.numel()
+    power, error = float(c.square().mean()), (2 / n) ** 0.5
+    u = (start - start.mean()) / start.std()
+    seen = {
+        "all noise over its variance": (power, error, 1.0),
+        "noise times x_0": (float((c * u).mean()), error, 0.0),
+        "share of equal results": (_twice(y), 0.03, 0.0),
+        "share of noise drawn twice": (_twice(z), 0.03, 0.0),
+    }
     for axis, of in enumerate(("calls", rows, columns)):
         if z.shape[axis] > 1:
             alike = float((c * c.roll(1, axis)).mean()) / max(power, 1e-12)
-            seen[f"correlation of {of}"] = alike, (2 / n) ** 0.5, 0.0
-    by = {rows: z.movedim(1, 0), columns: z.movedim(2, 0)}
-    for of, parts in by.items():
-        seen[f"share of equal {of}"] = _equal(parts.flatten(1)), 2e-3, 0.0
-    seen["share of noise drawn twice"] = _twice(z), 0.03, 0.0
-    seen["numbers returned twice"] = _twice(x), 0.03, 0.0
-    return {("noise", label): stat for label, stat in seen.items()}
+            seen[f"correlation of {of}"] = alike, error, 0.0
+        if axis:
+            same = _equal(z.movedim(axis, 0).flatten(1))
+            seen[f"share of {of} with equal noise"] = same, 2e-3, 0.0
+    return seen
 
 
 def _look_at_step(step: Answer, inputs: Inputs) -> tuple[Seen, Callable[[], Seen]]:
-    x, beta = inputs["x_s"].double(), float(inputs["betas"][inputs["t"]])
+    x, t = inputs["x_s"].double(), inputs["t"]
+    beta = float(inputs["betas"][t])
     y = torch.stack([call(step, tuple(x.shape), **inputs) for _ in range(2)])
-
-    def ties() -> Seen:
-        z = (y - (1 - beta) ** 0.5 * x) / beta**0.5
-        return _ties(z.reshape(2, len(x), -1), y[0], "samples", "places")
-
-    return _fit(f"t = {inputs['t']}", x.expand_as(y), y, beta), ties
-
-
-def _form(path: Tensor, x0: Tensor, T: int) -> Seen:
-    """Measure what rows a trajectory has."""
-    shape = path.shape or (0,)
-    seen = {
-        "axes": (path.ndim, 0.1, 2),
-        "rows": (shape[0], 0.1, T + 1),
-        "columns": (shape[-1], 0.1, len(x0)),
-    }
-    if path.ndim == 2 and len(path) and shape[1] == len(x0):
-        off = float((path[0] - x0).abs().mean())
-        same = (path[1:] - path[0]).abs().amax(1) < 1e-9
-        seen["distance of row 0 from x0"] = off, off / 9 if off > 1e-6 else 1e-6, 0
-        seen["rows like row 0"] = int(same.sum()), 0.1, 0
-    return {("trajectory", label): stat for label, stat in seen.items()}
+    z = ((y - (1 - beta) ** 0.5 * x) / beta**0.5).reshape(2, len(x), -1)
+    ties = partial(_ties, z, y[0], x.reshape(z[0].shape), "samples", "places")
+    return _fit(x.expand_as(y), y, beta, t), ties
 
 
 def _look_at_chain(chain: Answer, inputs: Inputs) -> tuple[Seen, Callable[[], Seen]]:
     x0, betas = (value.double() for value in inputs.values())
-    T, paths = len(betas) - 1, [call(chain, None, **inputs) for _ in range(2)]
+    paths = [torch.atleast_1d(call(chain, None, **inputs)) for _ in range(2)]
     for path in paths:
-        seen = _form(path, x0, T)
+        seen = _form(path, x0, len(betas))
         if _off(seen):
             return seen, dict
-    x = torch.stack(paths)
-    for t in range(1, T + 1):
-        others = {"factor of x_0": x[:, 0]} if t > 1 else {}
-        seen |= _fit(f"t = {t}", x[:, t - 1], x[:, t], float(betas[t]), **others)
+    x, b = torch.stack(paths), betas[1:, None]
+    for t in range(1, len(betas)):
+        seen |= _fit(x[:, t - 1], x[:, t], float(b[t - 1]), t)
+    z = (x[:, 1:] - (1 - b).sqrt() * x[:, :-1]) / b.sqrt()
+    return seen, partial(_ties, z, x[0, 1:], x0, "steps", "points")
 
-    def ties() -> Seen:
-        signal, noise = (1 - betas[1:, None]).sqrt(), betas[1:, None].sqrt()
-        z = (x[:, 1:] - signal * x[:, :-1]) / noise
-        return _ties(z, x[0, 1:], "steps", "points")
 
-    return seen, ties
+def _form(path: Tensor, x0: Tensor, rows: int) -> Seen:
+    """Measure what rows a trajectory has."""
+    seen: Seen = {"rows": (len(path), 0.1, rows), "axes": (path.ndim, 0.1, 2)}
+    seen["columns"] = path.shape[-1], 0.1, len(x0)
+    if len(path) and path.shape[1:] == x0.shape:
+        off = float((path[0] - x0).abs().mean())
+        same = int((path[1:] == path[0]).all(1).sum())
+        seen["distance of row 0 from x0"] = off, max(off / 9, 1e-7), 0
+        seen["more rows like row 0"] = same, 0.1, 0
+    return seen
 
 
 # --- what is made of it ---------------------------------------------------------------
 
 
-def _off(seen: Seen) -> list[tuple[str, str]]:
+def _off(seen: Seen) -> list[str]:
+    """Return what is further from the right than chance takes it."""
     return [
-        k
-        for k, (value, error, right) in seen.items()
-        if abs(value - right) > _LIMIT * error
+        k for k, (v, error, right) in seen.items() if abs(v - right) > _LIMIT * error
     ]
 
 
-def _shows(seen: list[Seen]) -> str | None:
+def _shows(seen: Seen) -> str | None:
     """Return the mistake that shows by itself, whatever the numbers are."""
-    off = {label for each in seen for _, label in _off(each)}
-    stats: dict[str, list[float]] = {}
-    for each in seen:
-        for (_, label), stat in each.items():
-            stats.setdefault(label, []).append(stat[0])
-    quiet = [variance < 1e-6 for variance in stats.get(_VARIANCE, [])]
-    if min(stats.get("share of equal steps", [0.0])) > 0.99:
-        return "one_noise"
-    if any(label.startswith("share of equal") for label in off):
-        return "shared_draw"
-    if quiet and all(quiet) and _MEAN not in off:
+    off = {label.split(" at t")[0] for label in _off(seen)}
+    variances = [stat[0] for k, stat in seen.items() if k.startswith("variance at")]
+    if not variances:
+        return None
+    if max(variances) < 1e-6 and "mean of the noise" not in off:
         return "no_noise"
-    if quiet and not any(quiet) and min(stats[_CALLS]) > 0.999:  # seeded inside
+    if seen.get("share of steps with equal noise", [0])[0] > 0.99:
+        return "one_noise"
+    if seen["correlation of calls"][0] > 0.999 and min(variances) > 1e-6:
+        return "shared_draw"  # seeded inside
+    ties = {k for k in off if k.endswith(("noise", "twice")) or k.startswith("corr")}
+    # noise that is shared has statistics of larger errors
+    if any(k.endswith("equal noise") for k in ties):
         return "shared_draw"
-    ties = {label for label in off if label.startswith(_TIES)}
-    if ties and all(label.startswith("variance of all") for label in off - ties):
+    if ties and off - ties <= {"all noise over its variance"}:
         return "shared_draw"
-    return "which_noise" if off and off <= {_TAILS, _SKEW} | ties else None
+    return (
+        "which_noise" if off - ties and off - ties <= {"kurtosis", "skewness"} else None
+    )
+
+
+def _distance(look: Look, asked: list[tuple[Inputs, Seen]], face: Answer) -> float:
+    far = 0.0
+    for inputs, seen in asked:
+        other, _ = look(face, inputs)
+        if seen.keys() != other.keys():
+            return math.inf
+        for (a, e, _), (b, f, _) in zip(seen.values(), other.values(), strict=True):
+            far = max(far, abs(a - b) / math.hypot(e, f) / _LIMIT)
+        if far > 1:
+            break
+    return far
 
 
 def _judge(look: Look, exercise: Exercise, answer: Answer) -> Report:
-    """Measure an answer on all inputs, and find the mistake that explains it."""
-    asked: list[Inputs] = []
-    fits: list[Seen] = []
-    wrong: list[Seen] = []
-    seen: list[Seen] = []  # with what ties the noise, which says nothing of faces
+    """Measure an answer, up to the first inputs where it is wrong, and name it."""
+    asked = []
     for inputs in exercise.inputs():
-        try:
-            fit, ties = look(answer, inputs)
-        except Exception:
-            if not wrong:
-                raise
-            break  # what it gave before is wrong already
-        asked.append(inputs)
-        fits.append(fit)
-        seen.append(fit | ties())
-        wrong += seen[-1:] if _off(seen[-1]) else []
-
-    def distance(face: Answer) -> float:
-        far = 0.0
-        for inputs, own in zip(asked, fits, strict=True):
-            other, _ = look(face, inputs)
-            if own.keys() != other.keys():
-                return math.inf
-            for (a, e, _), (b, f, _) in zip(own.values(), other.values(), strict=True):
-                far = max(far, abs(a - b) / math.hypot(e, f) / _LIMIT)
-            if far > 1:
-                break
-        return far
-
-    first = (wrong or seen)[0]
-    off = _off(first)
-    title = off[0][0] if off else next(iter(first))[0]
-    part = {label: stat for (of, label), stat in first.items() if of == title}
-    kept = [k for k in part if k in _SHOWN or (title, k) in off]
+        fit, ties = look(answer, inputs)
+        seen, asked = fit | ties(), [*asked, (inputs, fit)]
+        off = _off(seen)
+        if off:
+            break
+    kept = off[:3] or [k for k in seen if " at t" in k][:3]
     measured, expected = (
-        f"{title}: " + ", ".join(f"{k} {part[k][i]:.4g}" for k in kept) for i in (0, 2)
+        "; ".join(f"{k}: {seen[k][part]:.4g}" for k in kept) for part in (0, 2)
     )
-    apart = max(abs(value - right) / error for value, error, right in part.values())
-    if not wrong:
+    apart = max(abs(v - right) / e for v, e, right in (seen[k] for k in kept))
+    if not off:
         return Report("", True, True, None, measured, expected, apart, exercise.praise)
-    name = _shows(seen) or exercise.explain(distance)
-    random = title.startswith("t = ")
-    raise exercise.wrong(name, measured, expected, apart if random else None)
-
-
-def _noisy(shape: tuple[int, ...]) -> Tensor:
-    """Draw a batch whose samples have means and scales of their own."""
-    each = len(shape) - 1
-    mean, scale = torch.randn(2, shape[0], *[1] * each)
-    return 0.6 + 0.5 * mean + (0.5 + scale.abs()) * torch.randn(shape)
+    name = _shows(seen) or exercise.explain(partial(_distance, look, asked))
+    raise exercise.wrong(name, measured, expected, apart if " at t" in off[0] else None)
 
 
 def _times() -> Iterator[Inputs]:
-    yield {"x_s": _noisy((200, 1, 8, 8)), "t": 3, "betas": _BETAS}  # no two look alike
-    yield {"x_s": _noisy((2000, 5)), "t": 1, "betas": _BETAS}
-    yield {"x_s": _noisy((3000,)), "t": 2, "betas": _SHORT}
+    for shape, t, betas in (
+        ((200, 1, 8, 8), 3, _BETAS),  # there no two mistakes look alike
+        ((2000, 5), 1, _BETAS),
+        ((3000,), 2, _SHORT),
+    ):
+        mean, scale = torch.randn(2, shape[0], *[1] * (len(shape) - 1))
+        x_s = 0.6 + 0.5 * mean + (0.5 + scale.abs()) * torch.randn(shape)
+        yield {"x_s": x_s, "t": t, "betas": betas}
 
 
 def _starts() -> Iterator[Inputs]:
@@ -374,20 +344,15 @@ _HINTS = {
     "one_noise": "Every step added the same noise. Where do you draw it?",
     "stops_early": "The trajectory has T+1 rows, x_0 to x_T. Which is your last step?",
     "no_start": "Row 0 of the trajectory is x_0 itself, before any step.",
-    "too_many_rows": "Row 0 is x_0, and T steps follow. Which is your first step, and "
-    "which your last?",
+    "too_many_rows": "Row 0 is x_0, and T steps follow: which are first and last?",
     "last_only": "Keep every x_t on the way, and stack them, x_0 first.",
-    "transposed": "One row for each t, one column for each point: along which axis did "
-    "you stack?",
+    "transposed": "One row for each t: along which axis did you stack?",
     "starts_over": "Step t starts from x_{t−1}, the row that you made last.",
-    "same_tensor": "All rows are equal. Did you put one tensor into your list T+1 "
-    "times, and change it in place?",
-    "variance_or_std": "β_t and 1−β_t are shares of variance. Which factor does a "
-    "share ask for?",
-    "which_noise": "The noise of a step is standard normal. Which of torch's random "
-    "functions draws that, and which draws numbers from 0 to 1?",
+    "same_tensor": "Did you put one tensor into your list, and change it in place?",
+    "variance_or_std": "β_t and 1−β_t are shares of variance. What factors are those?",
+    "which_noise": "The noise is standard normal. Which of torch's functions draws it?",
     "index_shift": "Entry 0 of the table says “no noise”. Which entry is β_t?",
-    "swapped": "β_t is small: most of x_{t−1} should stay. Which factor belongs to it?",
+    "swapped": "β_t is small: most of x_{t−1} should stay. Which factor is its own?",
     "no_noise": "Your result is x_{t−1} times a number. Where does noise come in?",
     "no_signal": "Your result does not depend on x_{t−1}.",
     "no_weight": "Both terms need a factor, or the variance grows.",
@@ -402,7 +367,7 @@ Q_STEP = Exercise(
     "Exercise 1.1: one step",
     q_step,
     _times,
-    [Mistake(k, hint, _steps(k)) for k, hint in _HINTS.items() if k not in _CHAINS],
+    [Mistake(name, hint, _steps(name)) for name, hint in _HINTS.items()],
     hint=_CHECK,
     praise="This is the whole step; the package has it as DDPM.q_step.",
     judge=partial(_judge, _look_at_step),
@@ -411,14 +376,7 @@ RUN_CHAIN = Exercise(
     "Exercise 1.3: the whole chain",
     run_chain,
     _starts,
-    [
-        Mistake(
-            k,
-            hint,
-            [*_CHAINS.get(k, []), *(partial(_chain, step=s) for s in _steps(k))],
-        )
-        for k, hint in _HINTS.items()
-    ],
+    [Mistake(name, hint, _chains(name)) for name, hint in _HINTS.items()],
     hint=_CHECK,
     praise="Each row was made from the row above alone: a Markov chain.",
     judge=partial(_judge, _look_at_chain),

@@ -64,15 +64,20 @@ def _algorithm(
 _features = cache(lambda face: measure(face)[0])
 
 
+def _apart(one: Tensor, other: Tensor) -> float:
+    if len(one) != len(other):
+        return math.inf
+    return z_score(one[:, 0], other[:, 0], _LIMIT * one[:, 1].hypot(other[:, 1]))
+
+
 def _judge(exercise: Exercise, answer: Answer) -> Report:
     """Look at the shape of the loss, then at what x_t is made of, then at the draws."""
     features, seen = measure(answer)
 
     def distance(face: Answer) -> float:
-        values, errors = _features(face).T
-        if len(values) != len(features):
+        if _apart(_features(face), _features(loss)) <= 1:  # only its draws are wrong
             return math.inf
-        return z_score(values, features[:, 0], _LIMIT * errors.hypot(features[:, 1]))
+        return _apart(_features(face), features)
 
     def explained(said: str, expected: str) -> Wrong:
         return exercise.wrong(exercise.explain(distance), said, expected)
@@ -84,7 +89,7 @@ def _judge(exercise: Exercise, answer: Answer) -> Report:
     zero, knowing, exact = seen["loss"].tolist()
     if z_score(weight, weight.mean(), 1e-3 * weight.mean().abs()) > 1:
         same_t = (told[:, None] == told).double()
-        means = same_t @ weight / same_t.sum(1, keepdim=True)
+        means = same_t @ weight.mean(1, keepdim=True) / same_t.sum(1, keepdim=True)
         by_time = z_score(weight, means, 1e-3 * means.abs()) <= 1
         said = f"squares weigh from {weight.min():.3g} to {weight.max():.3g}"
         raise exercise.wrong("weighted" if by_time else None, said, "all weigh 1")
@@ -106,7 +111,10 @@ def _judge(exercise: Exercise, answer: Answer) -> Report:
         raise exercise.wrong("shared_draw", "one t for the whole batch", "a t for each")
     _judge_times(exercise, t, batches.shape[1])
     _judge_noise(exercise, target.view(3, -1, 2))
-    floor, error = loss_floor(RING, n=500).mean, squares[2].std() / len(t) ** 0.5
+    floor, error = (
+        loss_floor(RING, n=500).mean,
+        squares[2].std() / batches.shape[1] ** 0.5,
+    )
     said = f"{zero:.3f} for a net that answers 0, {exact:.3f} for the exact denoiser, "
     said += f"{knowing:.2g} for a net that knows ε"
     expected = f"1; {floor:.3f}, the floor of this schedule of T = {T}; 0"
@@ -232,7 +240,7 @@ _HINTS = {
     "which_alpha": "α_t belongs to one step. The jump to time t needs all t of them.",
     "wrong_sign": "In x_t both parts are added; in the error ε comes with a plus.",
     "wrong_target": "Which of x0, x_t and eps is the network to predict?",
-    "one_step_noise": "The target is ε itself, of variance 1, not the part that x_t has.",
+    "one_step_noise": "The target is ε itself, of variance 1, not its part in x_t.",
     "redrawn_noise": "The noise in x_t is the noise to predict: draw it once.",
     "shared_draw": "A time for each sample, a noise for each number: of what shapes?",
     "same_draws": "Draw anew at every call; do not set a seed inside.",

@@ -79,8 +79,9 @@ def _ask(answer: Answer, x0: Tensor, rule: Rule) -> dict[str, Tensor]:
     slopes = derivative(probe.loss)
     parts = outs, slopes, derivative(sum(x.sum() for x in slopes)), x_t, told
     out, g, h, *seen = (torch.cat(each).detach().double() for each in parts)
+    target = out - (g / h).nan_to_num(0, 0, 0)
     names = "loss", "out", "slope", "weight", "target", "x0", "x_t", "told"
-    values = value[None], out, g, h * out.numel() / 2, out - g / h, x0.double(), *seen
+    values = value[None], out, g, h * out.numel() / 2, target, x0.double(), *seen
     return dict(zip(names, values, strict=True))
 
 
@@ -101,7 +102,7 @@ def measure(answer: Answer) -> tuple[Tensor, dict[str, Tensor]]:
         and what x_t and target are made of at each time, with standard errors, (K, 2);
         and what the three saw, if the loss grows as a square does.
     """
-    x0, _ = RING.sample(160)
+    x0, _ = RING.sample(256)
     large = _ask(answer, x0[:64], lambda x_t, x0, t: 1e4 * torch.randn_like(x_t))
     power = float((large["slope"] * large["out"]).sum() / large["loss"])
     if abs(power - 2) > 0.01:

@@ -12,8 +12,6 @@ from minddpm.course.ch06_context_dropout.exercises_drops import DROP_CONTEXT
 from minddpm.course.kit.exercise import Answer, Exercise, Inputs, declare
 from minddpm.course.kit.report import Report, Wrong, call, show
 
-_ONE = torch.ones(1)
-
 # --- 6.2 ------------------------------------------------------------------------------
 
 
@@ -37,26 +35,24 @@ def _wrong_eps(eps_c: Tensor, log_q: Tensor, shares: Tensor) -> dict[str, list[T
     """Return wrong answers by the name of the mistake: each is a wrong weight."""
     q, p = log_q.double(), shares.double()[:, None].expand_as(log_q)
     logits, density, K = q + p.log(), q.exp(), len(q)
+    pq, across = p * density, q.softmax(1)
     weights = {
         "no_prior": [q.softmax(0)],
         "prior_for_posterior": [p],
         "not_weighted": [p**0 / K, p**0],
-        "wrong_axis": [
-            *(logits.softmax(1), q.softmax(1), p * q.softmax(1)),
-            p * density / (p * density).sum(),
-        ],
+        "wrong_axis": [logits.softmax(1), across, p * across, pq / pq.sum()],
         "missing_log": [x.softmax(0) for x in (q + p, q * p, q * p.log())],
-        "not_normalised": [p * density, density, p * q.softmax(0)],
+        "not_normalised": [pq, density, p * q.softmax(0)],
         "wrong_sign": [(-logits).softmax(0), (p.log() - q).softmax(0)],
         "upside_down": [(q - p.log()).softmax(0)],
         "hard_choice": [F.one_hot(x.argmax(0), K).T for x in (logits, q)],
-        "softmax_of_exp": [x.softmax(0) for x in (p * density, density)],
+        "softmax_of_exp": [x.softmax(0) for x in (pq, density)],
         "not_exponentiated": [
             *(x / x.sum(0) for x in (logits, q)),
             *(logits, q, logits.log_softmax(0)),
         ],
         "reduction": [logits.softmax(0) / K],
-        "underflow": [p * density / ((p * density).sum(0) + 1e-12)],
+        "underflow": [pq / (pq.sum(0) + 1e-12)],
     }
     return {
         name: [(w[..., None] * eps_c).sum(0) for w in made]
@@ -66,8 +62,7 @@ def _wrong_eps(eps_c: Tensor, log_q: Tensor, shares: Tensor) -> dict[str, list[T
 
 _EPS_HINTS = {
     "no_prior": "A frequent class is likely even before you look: where is p(c)?",
-    "prior_for_posterior": "Your weights are the same for every x_t. Where a point is "
-    "tells something about its class.",
+    "prior_for_posterior": "Your weights are the same for every x_t: use where it is.",
     "not_weighted": "All classes count alike; they should by how likely they are.",
     "wrong_axis": "The weights of one x_t add up to 1. On which axis are the classes?",
     "missing_log": "log_q is a logarithm, shares are not. What makes a product a sum?",
@@ -78,8 +73,7 @@ _EPS_HINTS = {
     "softmax_of_exp": "Softmax takes the logarithms: it applies exp() itself.",
     "not_exponentiated": "Weights are probabilities: turn the logarithms back first.",
     "reduction": "A sum over the classes: the weights divide already.",
-    "underflow": "exp(−1000) is 0 on a computer, and 0/0 is NaN. Softmax subtracts the "
-    "largest logarithm of each x_t first: that changes no weight.",
+    "underflow": "exp(−1000) is 0 here. Softmax first subtracts the largest logarithm.",
 }
 
 
@@ -118,10 +112,9 @@ UNCONDITIONAL_EPS = Exercise(
     "Exercise 6.2: no label, from all labels",
     unconditional_eps,
     _fields,
-    declare(_EPS_HINTS, _wrong_eps, _ONE[None, None], _ONE[None], _ONE),
+    declare(_EPS_HINTS, _wrong_eps, _fields),
     hint="Print the weights of one x_t: which class should weigh most there?",
-    praise="So a network that knows every conditional answer, and how likely each "
-    "class is at x_t, has the unconditional one as well.",
+    praise="So who knows all conditional answers, and p(c | x_t), has this one too.",
     tolerance=1e-3,  # float32 keeps four decimals of −2000
     judge=_judge_finite,
 )
@@ -179,8 +172,7 @@ def _wrong_floors(
 
 
 _FLOOR_HINTS = {
-    "blend": "You averaged the two answers before you squared. The network hears which "
-    "question is asked, and gives one of them at a time.",
+    "blend": "You averaged the answers before you squared; one is given at a time.",
     "swapped": "drop_prob is the share of samples *without* a label.",
     "ignores_drop_prob": "Some samples go with a label and some without: both count.",
     "not_half": "The two kinds of samples are equally frequent only at p = ½.",
@@ -189,8 +181,7 @@ _FLOOR_HINTS = {
     "not_normalised": "The two shares must add up to 1.",
     "squared_weights": "Each error counts by its share; not by the share's square.",
     "the_gap": "That is what the label is worth. Compare each answer with the noise.",
-    "draws_again": "Two calls gave two results. You have both errors of every sample: "
-    "weigh them with their probabilities, in place of drawing one.",
+    "draws_again": "Weigh both errors with their probabilities; do not draw one.",
 }
 
 
@@ -220,7 +211,7 @@ DROPOUT_FLOOR = Exercise(
     "Exercise 6.3: the floor of training with dropout",
     dropout_floor,
     _errors,
-    declare(_FLOOR_HINTS, _wrong_floors, _ONE[None], _ONE[None], _ONE[None], 0.5),
+    declare(_FLOOR_HINTS, _wrong_floors, _errors),
     show=lambda floor, drop_prob, **_: f"p = {drop_prob}: {show(floor)}",
     hint="What is the loss of the samples with a label? Of those without?",
     praise="Mixing the answers before squaring would have given less.",

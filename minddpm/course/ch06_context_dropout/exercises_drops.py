@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -13,7 +14,11 @@ from minddpm.course.kit.report import Report, Shape, call, z_score
 
 _LIMIT = 5.0  # standard errors
 _ROWS, _CALLS = 64, 100
-_TOLD, _ALL = slice(5), slice(None)  # facts about what is told; and about the mask
+_TOLD, _ALL = slice(6), slice(None)  # facts about what is told; and about the mask
+
+
+_DRAWS = "shared_draw", "same_draws", "fixed_count"  # these explain no rows, no rate
+Facts = tuple[Inputs, Tensor, Tensor]  # a case, means over its rows, their errors
 
 
 def drop_context(v: Tensor, drop_prob: float) -> tuple[Tensor, Tensor]:
@@ -32,13 +37,9 @@ def drop_context(v: Tensor, drop_prob: float) -> tuple[Tensor, Tensor]:
 
 def _labels() -> Iterator[Inputs]:
     """Draw more rows for smaller p: each rate is known to a fraction of itself."""
-    for n, p in ((1000, 0.6), (1000, 0.23), (2000, 0.043), (20_000, 0.005)):
+    ordinary = ((3000, 0.6), (1000, 0.23), (2000, 0.043), (20_000, 0.005))
+    for n, p in (*ordinary, (500, 0.0), (500, 1.0)):
         yield {"v": 0.6 + 1.5 * torch.randn(n, 5), "drop_prob": p}
-
-
-def _ends() -> Iterator[Inputs]:
-    for p in (0.0, 1.0):
-        yield {"v": torch.randn(500, 3), "drop_prob": p}
 
 
 def _face(
@@ -55,12 +56,20 @@ def _face(
     return answer
 
 
-def _filled(label: Callable[[Tensor], Tensor]) -> Answer:
-    return _face(tell=lambda v, m, p: torch.where(m > 0, label(v), v))
+def _drawn(*rules: Callable[..., Tensor]) -> list[Answer]:
+    return [_face(draw=rule) for rule in rules]
 
 
-def _rated(rate: Callable[..., float]) -> Answer:
-    return _face(lambda n, p: torch.rand(n) < rate(p))
+def _rated(*rates: Callable[..., float]) -> list[Answer]:
+    return [_face(draw=lambda n, p, r=r: torch.rand(n) < r(p)) for r in rates]
+
+
+def _told(*rules: Callable[..., Tensor]) -> list[Answer]:
+    return [_face(tell=rule) for rule in rules]
+
+
+def _filled(*labels: Callable[[Tensor], Tensor]) -> list[Answer]:
+    return _told(*(lambda v, m, p, f=f: torch.where(m > 0, f(v), v) for f in labels))
 
 
 def _seeded(n: int, p: float) -> Tensor:
@@ -68,81 +77,73 @@ def _seeded(n: int, p: float) -> Tensor:
 
 
 _FACES = {
-    "never_drops": [_rated(lambda p: 0)],
-    "drops_all": [_rated(lambda p: 1)],
+    "never_drops": _rated(lambda p: 0),
+    "drops_all": _rated(lambda p: 1),
     "wrong_sign": [
-        _face(tell=lambda v, m, p: v * (m - 1)),
-        _face(tell=lambda v, m, p: v * (1 - 2 * m)),
+        *_told(lambda v, m, p: v * (m - 1), lambda v, m, p: v * (1 - 2 * m)),
         _face(mask=lambda m, p: -m),
     ],
-    "rescaled": [_face(tell=lambda v, m, p: v * (1 - m) / (1 - p))],
-    "not_drawn": [
-        _face(tell=lambda v, m, p: v * (1 - p)),
-        _face(tell=lambda v, m, p: v * p),
-    ],
+    "rescaled": _told(lambda v, m, p: v * (1 - m) / max(1 - p, 1e-9)),
+    "not_drawn": _told(lambda v, m, p: v * (1 - p), lambda v, m, p: v * p),
     "per_coordinate": [
-        _face(tell=lambda v, m, p: v * (torch.rand(v.shape) >= p)),
-        _face(tell=lambda v, m, p: F.dropout(v, p)),
+        *_told(lambda v, m, p: v * (torch.rand(v.shape) >= p)),
+        *_told(lambda v, m, p: F.dropout(v, p)),
     ],
-    "zero_label": [_filled(lambda v: torch.eye(v.shape[1])[0])],
-    "one_label": [
-        *(_filled(torch.ones_like), _filled(lambda v: -torch.ones_like(v))),
-        _filled(lambda v: v.mean(0)),
-    ],
+    "zero_label": _filled(lambda v: torch.eye(v.shape[1])[0]),
+    "one_label": _filled(lambda v: v**0, lambda v: -(v**0), lambda v: v.mean(0)),
     "inverted_mask": [
-        *(_face(tell=lambda v, m, p: v * m), _face(mask=lambda m, p: 1 - m)),
-        _rated(lambda p: 1 - p),
+        *(_told(lambda v, m, p: v * m) + _rated(lambda p: 1 - p)),
+        _face(mask=lambda m, p: 1 - m),
     ],
     "redrawn_mask": [_face(mask=lambda m, p: (torch.rand(len(m)) < p).float())],
     "not_a_mask": [_face(mask=lambda m, p: p + 0 * m)],
     "shared_draw": [
-        _face(lambda n, p: (torch.rand(1) < p).expand(n)),
-        _face(lambda n, p: (torch.rand(n // 2) < p).repeat(2)),
+        *_drawn(lambda n, p: (torch.rand(1) < p).expand(n)),
+        *_drawn(lambda n, p: (torch.rand(n // 2) < p).repeat(2)),
     ],
-    "same_draws": [_face(_seeded), _face(lambda n, p: torch.arange(n) < p * n)],
-    "fixed_count": [_face(lambda n, p: torch.randperm(n) < p * n)],
-    "ignores_drop_prob": [_rated(lambda p, k=k: k) for k in (0.1, 0.2, 0.5)],
-    "which_noise": [
-        _face(lambda n, p: torch.randn(n) < p),
-        _face(lambda n, p: torch.randn(n) > p),
-    ],
+    "same_draws": _drawn(_seeded, lambda n, p: torch.arange(n) < p * n),
+    "fixed_count": _drawn(lambda n, p: torch.randperm(n) < p * n),
+    "ignores_drop_prob": _rated(lambda p: 0.1, lambda p: 0.2, lambda p: 0.5),
+    "which_noise": _drawn(
+        lambda n, p: torch.randn(n) < p, lambda n, p: torch.randn(n) > p
+    ),
     "wrong_rate": [
-        *(_rated(lambda p, k=k: p**k) for k in (2, 0.5)),
-        *(_rated(lambda p, k=k: k * p) for k in (0.5, 2)),
-        *(_rated(lambda p, k=k: math.ceil(k * p) / k) for k in (10, 100)),
-        *(_rated(lambda p, k=k: math.floor(k * p) / k) for k in (10, 100)),
+        *_rated(lambda p: p**2, lambda p: p**0.5, lambda p: p / 2, lambda p: 2 * p),
+        *_rated(*(lambda p, k=k: math.ceil(k * p) / k for k in (10, 100))),
+        *_rated(*(lambda p, k=k: math.floor(k * p) / k for k in (10, 100))),
     ],
 }
 _HINTS = {
     "never_drops": "No label was ever dropped.",
     "drops_all": "Every label was dropped.",
     "wrong_sign": "A kept label must reach the network as it was: print 1 − mask.",
-    "rescaled": "Kept rows stay as they are: this is no nn.Dropout, which divides what "
-    "it keeps by 1 − p.",
+    "rescaled": "nn.Dropout divides what it keeps by 1 − p; here it stays as it is.",
     "not_drawn": "By chance, a label is told or not told; never told by halves.",
     "per_coordinate": "A label is dropped with all its numbers: one draw a row.",
     "zero_label": "Row 0 of the one-hot vectors is a class; no class has zeros.",
     "one_label": "“No label” is a vector of zeros: one that no class has.",
-    "inverted_mask": "1 in the mask means dropped, and drop_prob is the probability of "
-    "a 1. Where does 1 − … belong?",
+    "inverted_mask": "A 1 means dropped, and has probability p: where belongs 1 − …?",
     "redrawn_mask": "Return the mask that you applied: draw it once.",
     "not_a_mask": "A mask holds zeros and ones.",
     "shared_draw": "Samples are dropped together. What shape has your draw?",
     "same_draws": "Draw anew at every call; do not set a seed inside.",
-    "fixed_count": "Each sample is dropped by a draw of its own; so how many of a "
-    "batch are dropped differs from call to call.",
+    "fixed_count": "By draws of their own, how many of a batch are dropped varies.",
     "ignores_drop_prob": "The share of dropped labels must follow drop_prob.",
-    "which_noise": "Which of torch's random functions draws numbers from 0 to 1, "
-    "uniformly, and which normal ones?",
+    "which_noise": "Which of torch's functions draws uniformly from 0 to 1?",
     "wrong_rate": "drop_prob is the probability of each draw, as it stands.",
 }
 
 
 def _judge(exercise: Exercise, answer: Answer) -> Report:
     """Judge the draws, then rows, masks and rates at several p."""
+    cases = list(exercise.inputs())
     _judge_draws(exercise, answer)
-    report = _judge_rows(exercise, answer, list(exercise.inputs()))
-    _judge_rows(exercise, answer, list(_ends()))
+    others = [m for m in exercise.mistakes if m.name not in _DRAWS]
+    exercise = replace(exercise, mistakes=others)
+    found = [(case, *_facts(answer, case)) for case in cases[:4]]
+    report = _judge_rows(exercise, found)
+    found += [(case, *_facts(answer, case)) for case in cases[4:]]  # p = 0 and 1
+    _judge_rows(exercise, found)
     return report
 
 
@@ -174,9 +175,10 @@ def _judge_draws(exercise: Exercise, answer: Answer) -> None:
     if not x.any():
         return  # dropped all or none: the rates will tell
     found = [
-        ("same_draws", masks < draws, f"{masks} different masks", None),
+        ("same_draws", masks == 1, "always the same ones", None),
         (None, uneven > _LIMIT, "some places or classes dropped more often", uneven),
-        ("shared_draw", draws < _ROWS, f"{draws} different draws", None),
+        ("shared_draw", draws < min(masks, _ROWS), f"{draws} different draws", None),
+        ("same_draws", masks < _CALLS and linked <= _LIMIT, f"{masks} masks", None),
         ("fixed_count", counts.max() - counts.min() <= 1, f"{counts[0]:g} each", None),
         (None, linked > _LIMIT, "draws that depend on each other", linked),
     ]
@@ -188,18 +190,17 @@ def _judge_draws(exercise: Exercise, answer: Answer) -> None:
 
 
 def _facts(answer: Answer, case: Inputs) -> tuple[Tensor, Tensor]:
-    """Return means over the rows, (8,), and their standard errors."""
+    """Return means over the rows, (9,), and their standard errors."""
     v = case["v"].double()
     told, mask = call(answer, [tuple(v.shape), (len(v),)], **case)
     facts = [_zero(told - v), _zero(told), (told * v).mean(1), told.mean(1)]
-    facts += [told.square().mean(1), (mask == _zero(told)).double()]
-    rows = torch.stack([*facts, mask, mask.square()])
+    facts += [told.square().mean(1), _zero(told[..., None]).mean(1)]
+    rows = torch.stack([*facts, (mask == _zero(told)).double(), mask, mask.square()])
     return rows.mean(1), rows.std(1) / math.sqrt(len(v))
 
 
-def _judge_rows(exercise: Exercise, answer: Answer, cases: list[Inputs]) -> Report:
+def _judge_rows(exercise: Exercise, found: list[Facts]) -> Report:
     """Raise unless rows and mask are right, and as many are dropped as should be."""
-    found = [(case, *_facts(answer, case)) for case in cases]
 
     def distance(face: Answer, part: slice) -> float:
         far = 0.0

@@ -10,6 +10,7 @@ from torch import Tensor
 from minddpm.course.ch07_reverse_sampling.exercises_clamp import CLIPPED_MEAN
 from minddpm.course.ch07_reverse_sampling.exercises_step import P_STEP
 from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Mistake
+from minddpm.course.kit.means import Factors
 from minddpm.course.kit.report import regress
 from minddpm.schedule import Schedule
 
@@ -87,9 +88,7 @@ _LAWS: dict[str, list[Answer]] = {
         k=[lambda a, ab, s, r: a * r, lambda a, ab, s, r: (a * r) ** 0.5],
         v=[lambda ab, d: ab**0.5 * d**2 + 1 - ab],
     ),
-    "not_squared": _changed(
-        grow=[lambda k, V: k * V], v=[lambda ab, d: ab * d + 1 - ab]
-    ),
+    "not_squared": _changed(grow=[lambda k, V: k * V], v=[lambda a, d: a * d + 1 - a]),
     "last_step_noise": _changed(quiet=[0]),
     "stops_early": _changed(
         times=[lambda T: range(T, 1, -1), lambda T: range(T - 1, 0, -1)]
@@ -117,10 +116,7 @@ _LAWS: dict[str, list[Answer]] = {
         lambda m, d, *_: (m, d),
         lambda m, d, _, ab, kind: (ab[-1] ** 0.5 * m, (1 + ab[-1] * (d**2 - 1)) ** 0.5),
     ],
-    "which_variance": [
-        partial(_law, sigma2=lambda b, tilde, exact, _: exact, quiet=quiet)
-        for quiet in (1, 0)
-    ],
+    "which_variance": _changed(sigma2=[lambda b, tilde, exact, _: exact]),
     "wrong_order": _changed(times=[lambda T: range(1, T + 1)]),
     "index_shift": _changed(shift=[-1], k=[lambda a, *_: a**0.5]),
     "no_noise": _changed(sigma2=[lambda *_: 0.0]),
@@ -206,9 +202,7 @@ def _jump(
     return up, rest - up * (1 - now) ** 0.5
 
 
-def _wrong_jumps(
-    t: int, s: int, alpha_bars: Tensor
-) -> dict[str, list[tuple[float, float]]]:
+def _wrong_jumps(t: int, s: int, alpha_bars: Tensor) -> Factors:
     """Return wrong factors of x_t and eps_hat by the name of the mistake."""
     a = alpha_bars.tolist()
     at, to, step = a[t], a[s], a[t] / a[t - 1]

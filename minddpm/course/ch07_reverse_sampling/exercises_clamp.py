@@ -79,8 +79,8 @@ def _wrong(
     }
     guesses = {
         "variance_or_std": [
-            *(guess(rest=rest**2), guess(ab=ab**2), guess(rest=rest**2, ab=ab**2)),
-        ],
+            guess(ab=p, rest=q) for p in (ab, ab**2) for q in (rest, rest**2)
+        ][1:],
         "missing_scale": [guess(ab=1), guess(ab=1, rest=1)],
         "wrong_sign": [guess(eps=-eps)],
         "which_alpha": [guess(ab=a, rest=b), guess(ab=a)],

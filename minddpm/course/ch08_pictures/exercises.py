@@ -7,13 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minddpm.course.ch08_pictures.exercises_training import (
-    EMA_UPDATE,
-    LOSS_BY_T,
-    Wrongs,
-    near,
-    pairs,
-)
+from minddpm.course.ch08_pictures import exercises_training as training
 from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Results, declare
 from minddpm.course.kit.report import Report, show
 
@@ -33,7 +27,7 @@ def normalise(pixels: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @functools.lru_cache(maxsize=8)
-def _wrong_ways(pixels: Tensor, x: Tensor) -> Wrongs:
+def _wrong_ways(pixels: Tensor, x: Tensor) -> training.Wrongs:
     (x0, picture), p, x = normalise(pixels, x), pixels.double(), x.double()
     grey, cut = 127.5 * (x + 1), x.clamp(-1, 1)
     own = []  # whole batch, and picture by picture
@@ -47,7 +41,7 @@ def _wrong_ways(pixels: Tensor, x: Tensor) -> Wrongs:
     def whole(*levels: Tensor) -> list[Tensor]:
         return [y for level in levels for y in (level.round(), level.floor())]
 
-    made = pairs(
+    made = training.pairs(
         (x0, picture.double()),
         {
             "range_01": [p / 255, p / 256],
@@ -84,19 +78,17 @@ def _beyond(got: Results, right: Results, pixels: Tensor, x: Tensor) -> bool:
         return False
     inside, grey = x.abs() < 1, 127.5 * (x.double() + 1)
     levels = [y[inside] for y in (grey.round(), grey.floor())]
-    return near(got[0], right[0]) and any(near(got[1][inside], y) for y in levels)
+    some = any(training.near(got[1][inside], y) for y in levels)
+    return some and training.near(got[0], right[0])
 
 
 _HINTS = {
     "range_01": "0…255 goes to [−1, 1], not to [0, 1], and comes back from there.",
     "divided_by_256": "The largest pixel, 255, has to meet 1: what is half of it?",
-    "own_range": "One fixed map for all pictures. With a minimum, mean or spread of "
-    "the pictures at hand nobody knows the way back.",
-    "overflow": "In uint8, 200 + 200 is 144, and 100 − 128 is 228. Make it a float "
-    "first, and calculate then.",
+    "own_range": "With the range of the pictures at hand nobody knows the way back.",
+    "overflow": "In uint8, 200 + 200 is 144, and 100 − 128 is 228: make it a float.",
     "wrong_sign": "Black is −1 and white is 1.",
-    "no_clamp": "x may lie beyond [−1, 1], and uint8 ends at 0 and 255. What is beyond "
-    "has to be cut off before it becomes an integer.",
+    "no_clamp": "uint8 ends at 0 and 255. Cut off what is beyond, before it is uint8.",
     "clamps_at_zero": "The range of x is [−1, 1]: negative values are dark pixels.",
     "truncated": "Turning a float into an integer drops the fraction: 6.9 becomes 6.",
     "unscaled_data": "Pixels go up to 255; the model's range ends at 1.",
@@ -115,17 +107,10 @@ def _pictures() -> Iterator[Inputs]:
         # not near the middle of two whole numbers, where rounding is a matter of luck
         level = torch.randint(*levels, (m, *shape[1:])) + 0.4
         level -= 0.8 * torch.rand(level.shape)
+        level.view(-1)[:2] = torch.tensor([0.3, 254.7])  # within, and near the ends
         pixels = torch.randint(*ends, shape, dtype=torch.uint8)
         pixels.view(-1)[:2] = torch.tensor([ends[0], ends[1] - 1])
         yield {"pixels": pixels, "x": level / 127.5 - 1}
-
-
-def _show_ways(result: Results, pixels: Tensor, x: Tensor) -> str:
-    x0, picture = (part.flatten() for part in result)
-    return (
-        f"pixels {show(pixels.flatten()[:6])} become {show(x0[:6])}; "
-        f"x {show(x.flatten()[:6])} becomes {show(picture[:6])}"
-    )
 
 
 def _judge_dtype(exercise: Exercise, answer: Answer) -> Report:
@@ -148,18 +133,12 @@ NORMALISE = Exercise(
     "Exercise 8.1: both ways",
     normalise,
     _pictures,
-    declare(
-        _HINTS,
-        _wrong_ways,
-        *(torch.ones(1, 1, 1, 2, dtype=torch.uint8), torch.ones(1, 1, 1, 2)),
-        no_clamp=_beyond,
-    ),
-    show=_show_ways,
+    declare(_HINTS, _wrong_ways, _pictures, no_clamp=_beyond),
+    show=lambda ways, pixels, x: f"{show((pixels, x))} become {show(ways)}",
     hint="Try it by hand: where do 0, 255, −1, 1 and 1.3 have to go?",
-    praise="Clamping belongs to the picture. Inside the sampler it is x̂_0 that may be "
-    "clamped, never x_t (notebook 07).",
+    praise="Clamping belongs to the picture; in the sampler, to x̂_0, never to x_t.",
     tolerance=1e-3,
     judge=_judge_dtype,
 )
 
-EXERCISES = [NORMALISE, EMA_UPDATE, LOSS_BY_T]
+EXERCISES = [NORMALISE, training.EMA_UPDATE, training.LOSS_BY_T]

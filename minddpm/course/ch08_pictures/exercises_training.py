@@ -9,14 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minddpm.course.kit.exercise import (
-    Answer,
-    Exercise,
-    Inputs,
-    Mistake,
-    Results,
-    declare,
-)
+from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Results, declare
 from minddpm.course.kit.report import Report, show
 
 Wrongs = dict[str, list[Any]]  # wrong results by the name of the mistake
@@ -71,6 +64,8 @@ def ema_update(
 def _wrong_averages(
     average: Sequence[Tensor], weights: Sequence[Tensor], d: float
 ) -> Wrongs:
+    """Return wrong averages; rules gives those of one tensor."""
+
     def rules(a: Tensor, n: Tensor) -> Wrongs:
         right = d * a + (1 - d) * n
         return {
@@ -86,16 +81,16 @@ def _wrong_averages(
             "squared": [d * d * a + (1 - d * d) * n],
             "bias_corrected": [right / (1 - d), right / (1 - d * d)],
             "first_entry": [right if a.ndim == 2 else a, right if a.ndim > 1 else a],
+            "keeps_graph": [(1 * right).requires_grad_()],
+            "alias": [right if d else n],
         }
 
     both = zip(average, weights, strict=True)
-    made = [rules(a.double(), p.detach().double()) for a, p in both]
+    made = [rules(a, p.detach()) for a, p in both]
     return {name: list(zip(*(m[name] for m in made), strict=True)) for name in made[0]}
 
 
-def _some_only(
-    got: Results, right: Results, average: list[Tensor], **inputs: Any
-) -> bool:
+def _some_only(got: Results, right: Results, average: list[Tensor], **_: Any) -> bool:
     """Tell whether some tensors are right, and the others as they were."""
     fine = [near(g, r) for g, r in zip(got, right, strict=True)]
     same = [near(g, a) for g, a in zip(got, average, strict=True)]
@@ -104,37 +99,19 @@ def _some_only(
 
 _EMA_HINTS = {
     "swapped": "d is the share of the *old* average that is kept.",
-    "no_update": "The average came back as it was. `a = …` in a loop gives a name to a "
-    "new tensor; it does not write into the old one.",
+    "no_update": "The old average came back. `a = …` in a loop only renames a tensor.",
     "no_average": "These are the present weights; where is the old average?",
     "wrong_sign": "Both shares are positive and add up to 1.",
     "no_weight": "Both terms need a factor; the two factors add up to 1.",
     "half": "d decides the shares. It is not always ½.",
     "squared": "d acts once an update: did you use it twice?",
-    "bias_corrected": "Nothing is to be divided here: the average starts at the "
-    "weights themselves, not at 0 as Adam's do.",
+    "bias_corrected": "This average starts at the weights, not at 0 as Adam's do.",
     "first_entry": "Some tensors of the list were not updated.",
+    "keeps_graph": "The result records gradients, with the graph of all steps so far: "
+    "which tool of PyTorch cuts that, .detach() or no_grad?",
+    "alias": "The average is the weights: the next training step will change both.",
+    "changes_its_input": "Training goes on from the weights: leave them as they are.",
 }
-
-
-def _graph(average: list[Tensor], weights: list[Tensor], d: float) -> tuple[Any, ...]:
-    return tuple(d * a + (1 - d) * p for a, p in zip(average, weights, strict=True))
-
-
-def _shared(average: list[Tensor], weights: list[Tensor], d: float) -> tuple[Any, ...]:
-    return ema_update(average, weights, d) if d else tuple(p.detach() for p in weights)
-
-
-_MEMORY = [
-    Mistake(
-        "keeps_graph",
-        "The result records gradients, and with it the graph of all steps so far. "
-        "Which tool of PyTorch cuts that: .detach(), or no_grad?",
-        [_graph],
-    ),
-    Mistake("alias", "The next training step will change the average too.", [_shared]),
-    Mistake("changes_its_input", "Training goes on from the weights: leave them."),
-]
 
 
 def _updates() -> Iterator[Inputs]:
@@ -147,29 +124,27 @@ def _updates() -> Iterator[Inputs]:
 
 
 def _judge_update(exercise: Exercise, answer: Answer) -> Report:
-    """Compare; before, look at the weights, and after it, at the average's memory."""
-    found = set()
+    """Compare, with an eye on the weights and on the memory of the average."""
+    found = {}
 
     @functools.wraps(answer)
     def watched(*args: Any, **named: Any) -> Any:
-        _, weights, _ = (*args, *named.values())
+        weights = (*args, *named.values())[1]
         args, named = copy.deepcopy((args, named))  # it may write into the average
-        result = answer(*args, **named)
-        _, own, _ = (*args, *named.values())
+        own, result = (*args, *named.values())[1], answer(*args, **named)
         if not all(map(torch.equal, own, weights)):
             said = "your function changed the weights", "the weights as they were"
             raise exercise.wrong("changes_its_input", *said)
-        made = result if isinstance(result, list | tuple) else [result]
-        tensors = [x for x in made if isinstance(x, Tensor)]
         memory = {p.untyped_storage().data_ptr() for p in own}
-        if any(x.untyped_storage().data_ptr() in memory for x in tensors):
-            found.add(("alias", "memory shared with the weights", "memory of its own"))
-        if any(x.requires_grad for x in tensors):
-            found.add(("keeps_graph", "requires_grad = True", "no gradient"))
+        for x in result if isinstance(result, list | tuple) else []:
+            if isinstance(x, Tensor) and x.requires_grad:
+                found["keeps_graph"] = "requires_grad = True", "no gradient"
+            elif isinstance(x, Tensor) and x.untyped_storage().data_ptr() in memory:
+                found["alias"] = "in the memory of the weights", "memory of its own"
         return result
 
     report = exercise.compare(watched)
-    for name, measured, expected in sorted(found, reverse=True):
+    for name, (measured, expected) in found.items():
         raise exercise.wrong(name, f"the new average: {measured}", expected)
     return report
 
@@ -178,13 +153,7 @@ EMA_UPDATE = Exercise(
     "Exercise 8.2: one update",
     ema_update,
     _updates,
-    declare(
-        _EMA_HINTS,
-        _wrong_averages,
-        *([torch.ones(1)], [torch.ones(1)], 0.5),
-        first_entry=_some_only,
-    )
-    + _MEMORY,
+    declare(_EMA_HINTS, _wrong_averages, _updates, first_entry=_some_only),
     show=lambda result, d, **_: f"d = {d}: {show(result)}",
     hint="One tensor at a time: d times the old average, plus 1 − d times the weight.",
     praise="In the package this is EMA.update, whose d grows from 2/11 on.",
@@ -222,11 +191,9 @@ def _wrong_tables(losses: Tensor, t: Tensor, T: int) -> Wrongs:
         made = [0.0] * (T + 1)
         for k, value in zip(t.tolist(), x.tolist(), strict=True):
             made[k] = rule(made[k], value)
-        return torch.tensor(made, dtype=torch.float64)
+        return torch.tensor(made)
 
-    medians = torch.zeros(T + 1, dtype=torch.float64)
-    for k in t.unique():
-        medians[k] = x[t == k].median()
+    medians = [x[t == k].median() if drawn[k] else 0.0 for k in range(T + 1)]
     made = pairs(
         (mean, count),
         {
@@ -239,7 +206,7 @@ def _wrong_tables(losses: Tensor, t: Tensor, T: int) -> Wrongs:
             "not_squared": [loss_by_t(x**0.5, t, T)[0]],
             "cumulative": [total.cumsum(0) / count.cumsum(0).clamp(min=1)],
             "overall": [x.mean().expand(T + 1), x.mean() * drawn],
-            "median": [medians],
+            "median": [torch.tensor(medians)],
             "no_draw": [torch.where(drawn, mean, k) for k in (1, float(x.mean()))],
         },
         {
@@ -254,18 +221,16 @@ def _wrong_tables(losses: Tensor, t: Tensor, T: int) -> Wrongs:
     return made | {"swapped": [(count, mean)]}
 
 
-def _undrawn(got: Results, right: Results, losses: Tensor, t: Tensor, T: int) -> bool:
+def _undrawn(got: Results, right: Results, t: Tensor, **_: Any) -> bool:
     """Tell whether all is right at the times that were drawn."""
-    if [len(x) for x in got] != [T + 1, T + 1]:
-        return False
-    return all(near(g[t], r[t]) for g, r in zip(got, right, strict=True))
+    both = zip(got, right, strict=True)
+    return all(g.shape == r.shape and near(g[t], r[t]) for g, r in both)
 
 
 _LOSS_HINTS = {
     "index_shift": "Entry t belongs to time t, and entry 0 to no draw at all.",
     "reduction": "Each time was drawn more or less often: divide by its own count.",
-    "not_weighted": "Each draw counts the same, whichever order they come in: sum, and "
-    "divide once.",
+    "not_weighted": "Each draw counts the same, in any order: sum, and divide once.",
     "one_count": "All sums were divided by the same number. Each t has its own count.",
     "last_only": "table[t] = losses keeps one draw of each t, the last one written.",
     "squared": "The losses are squares already.",
@@ -293,14 +258,7 @@ LOSS_BY_T = Exercise(
     "Exercise 8.3: the loss at each t",
     loss_by_t,
     _drawn_times,
-    declare(
-        _LOSS_HINTS,
-        _wrong_tables,
-        torch.ones(1),
-        torch.tensor([1]),
-        1,
-        no_draw=_undrawn,
-    ),
+    declare(_LOSS_HINTS, _wrong_tables, _drawn_times, no_draw=_undrawn),
     show=lambda result, t, T, **_: f"n = {len(t)}, T = {T}: {show(result)}",
     hint="Count the draws of each t, add up their losses, and divide.",
     praise="Few draws make a noisy mean: the counts say how far to trust each entry.",

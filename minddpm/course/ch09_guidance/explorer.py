@@ -8,26 +8,17 @@ import functools
 from typing import Any
 
 import numpy as np
-import torch
 
+from minddpm.course.ch09_guidance import exact
+from minddpm.course.ch09_guidance.exact import FINE, MEANS, STDS
 from minddpm.course.kit import law as laws
 from minddpm.course.kit.canvas import Canvas, Picture
 from minddpm.course.kit.controls import Choice, Slider, panel
-from minddpm.course.kit.law import Law
 from minddpm.course.kit.plots import COLOURS, house_style
-from minddpm.oracle import GaussianMixture
-from minddpm.schedule import Schedule
-
-MEANS, STDS = (-1.0, 0.2, 1.2), (0.5, 0.4, 0.5)
-"""The classes, of equal weight."""
-
-T = 100
-"""Steps of the cosine schedule."""
 
 _CLASSES = ("left", "middle", "right")
 _CONVENTIONS = ("(1+w) ε_c − w ε_∅", "ε_∅ + s (ε_c − ε_∅)")
 _WEIGHTS = tuple(k / 4 for k in range(-6, 25))
-_FINE = 2
 _SHRUNK = 0.85  # of the class's std: what is narrower gets a warning
 
 _LIMIT = 3.6  # ends of the axis of x
@@ -41,74 +32,6 @@ CONTROLS = (
 )
 
 
-@functools.cache
-def mixture() -> GaussianMixture:
-    """Return the population, with its classes as labels."""
-    means, labels = torch.tensor(MEANS)[:, None], torch.arange(3)
-    return GaussianMixture(means, torch.tensor(STDS), Schedule.cosine(T), labels=labels)
-
-
-@functools.cache
-def _eps(label: int | None) -> np.ndarray:
-    """Return E[ε | x_t, c] on the grid at t = T…1, (T, n); for None without c."""
-    x = torch.from_numpy(laws.grid(_FINE))
-    t = torch.arange(T, 0, -1).repeat_interleave(len(x))
-    c = None if label is None else torch.full((len(t),), label)
-    return mixture().eps(x.repeat(T)[:, None], t, c).view(T, -1).numpy()
-
-
-@functools.cache
-def _log_prob(label: int | None) -> np.ndarray:
-    """Return log p(x | c) on the grid, (n,); for None that of the population."""
-    x = torch.from_numpy(laws.grid(_FINE))[:, None]
-    c = None if label is None else torch.full((len(x),), label)
-    return mixture().log_prob(x, 0, c).numpy()
-
-
-@functools.lru_cache(maxsize=256)
-def sampled(w: float, label: int) -> Law:
-    """Return the law of what the guided ancestral sampler puts out.
-
-    Each step has its mean from ε̃ = (1+w) ε_c − w ε_∅ [CFG eq. 6] by [DDPM eq. 11], and
-    the variance β̃_t; it starts from N(0, 1).
-
-    Args:
-        w: guidance weight.
-        label: the class c, 0…2.
-
-    Returns:
-        The law of x_0.
-    """
-    schedule = mixture().schedule
-    beta, noise, posterior = (
-        table.double().numpy()[:0:-1, None]  # t = T…1
-        for table in (
-            schedule.betas,
-            schedule.sqrt_one_minus_alpha_bars,
-            schedule.posterior_variances,
-        )
-    )
-    eps_hat = (1 + w) * _eps(label) - w * _eps(None)
-    sent = (laws.grid(_FINE) - beta / noise * eps_hat) / np.sqrt(1 - beta)
-    return laws.carry(laws.normal(_FINE), sent, np.sqrt(posterior[:, 0]))
-
-
-def product(w: float, label: int) -> Law:
-    """Return the density that guidance is often said to sample from.
-
-    p(x | c)^{1+w} p(x)^{−w}, normalised on the grid.
-
-    Args:
-        w: guidance weight.
-        label: the class c, 0…2.
-
-    Returns:
-        The law.
-    """
-    log_density = (1 + w) * _log_prob(label) - w * _log_prob(None)
-    return laws.from_density(np.exp(log_density - log_density.max()), _FINE)
-
-
 class _Scene:
     """The figure, and what moves in it."""
 
@@ -117,8 +40,8 @@ class _Scene:
         ax = self.canvas.figure.subplots()
         ax.set(xlim=(-_LIMIT, _LIMIT), ylim=(0, _TOP), xlabel="x", ylabel="density")
         ax.set(yticks=[], title=" ")
-        x = laws.grid(_FINE)
-        ax.fill_between(x, np.exp(_log_prob(None)), color="0.85", linewidth=0)
+        x = laws.grid(FINE)
+        ax.fill_between(x, np.exp(exact.log_prob(None)), color="0.85", linewidth=0)
         self.bars = ax.stairs(
             np.zeros(len(_EDGES) - 1),
             _EDGES,
@@ -163,9 +86,9 @@ def draw(w: float, convention: str, label: str) -> Picture:
         class, of the product density and of the sampler's law.
     """
     c = _CLASSES.index(label)
-    scene, law, tilted = _scene(), sampled(w, c), product(w, c)
-    x = laws.grid(_FINE)
-    scene.of_class.set_data(x, np.exp(_log_prob(c)))
+    scene, law, tilted = _scene(), exact.sampled(w, c), exact.product(w, c)
+    x = laws.grid(FINE)
+    scene.of_class.set_data(x, np.exp(exact.log_prob(c)))
     scene.product.set_data(x, tilted.mass / (x[1] - x[0]))
     heights = law.shares(_EDGES) / np.diff(_EDGES)
     scene.bars.set_data(heights.clip(0, _TOP))

@@ -302,7 +302,7 @@ def mistakes(
 def declare(
     hints: dict[str, str],
     wrong: Callable[..., dict[str, list[Any]]],
-    *example: Any,
+    inputs: Callable[[], Iterable[Inputs]],
     **signs: Callable[..., bool],
 ) -> list[Mistake]:
     """Return mistakes whose faces are made together.
@@ -310,7 +310,7 @@ def declare(
     Args:
         hints: a hint for each mistake, the likelier first.
         wrong: called as the answer is, returns wrong results by the mistake's name.
-        *example: arguments for it, only to count the results.
+        inputs: those of the exercise, of which the first are used to count the results.
         **signs: of the mistakes that have a sign.
 
     Returns:
@@ -321,7 +321,8 @@ def declare(
         return wrong(*args)[name][k]
 
     with torch.random.fork_rng(devices=[]):
-        counts = {name: len(made) for name, made in wrong(*example).items()}
+        made = wrong(*next(iter(inputs())).values())
+    counts = {name: len(results) for name, results in made.items()}
     faces = {n: [partial(face, n, k) for k in range(counts.get(n, 0))] for n in hints}
     return [Mistake(n, hint, faces[n], signs.get(n)) for n, hint in hints.items()]
 

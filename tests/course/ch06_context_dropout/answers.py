@@ -1,14 +1,18 @@
 """Answers to the exercises of chapter 06 beside those that the exercises declare."""
 
-import math
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 
-def drop(v, p, m):
-    return v * (1 - m.float())[:, None], m.float()
+def dropping(draw):
+    """Return an answer with other draws, draw(rows, drop_prob)."""
+
+    def answer(v, drop_prob):
+        mask = draw(v, drop_prob).float()
+        return v * (1 - mask)[:, None], mask
+
+    return answer
 
 
 def drop_looped(v, drop_prob):
@@ -32,34 +36,13 @@ def drop_indexed(v, drop_prob, generator=None):
     return told, mask
 
 
-def sorted_draws(v, drop_prob):
-    return drop(v, drop_prob, torch.rand(len(v)).sort().values < drop_prob)
+def one_class_more(v, p):
+    return torch.rand(len(v)) < p * torch.where(v.argmax(1) == 0, 1.3, 0.9)
 
 
-def one_class_more(v, drop_prob):
-    factor = torch.where(v.argmax(1) == 0, 1.3, 0.9)
-    return drop(v, drop_prob, torch.rand(len(v)) < drop_prob * factor)
-
-
-def antithetic(v, drop_prob):
+def in_opposite_pairs(v, p):
     u = torch.rand(len(v) // 2)
-    return drop(v, drop_prob, torch.cat([u, 1 - u]) < drop_prob)
-
-
-def few_seeds(v, drop_prob):
-    g = torch.Generator().manual_seed(int(torch.randint(50, ())))
-    return drop(v, drop_prob, torch.rand(len(v), generator=g) < drop_prob)
-
-
-def eps_looped(eps_c, log_q, shares):
-    K, B, _ = eps_c.shape
-    result = torch.zeros(B, 2)
-    for b in range(B):
-        logits = [float(log_q[k, b]) + math.log(shares[k]) for k in range(K)]
-        weights = [math.exp(x - max(logits)) for x in logits]
-        for k in range(K):
-            result[b] += weights[k] / sum(weights) * eps_c[k, b]
-    return result
+    return torch.cat([u, 1 - u]) < p
 
 
 def eps_numpy(eps_c, log_q, shares):
@@ -68,23 +51,20 @@ def eps_numpy(eps_c, log_q, shares):
     return np.einsum("kb,kbd->bd", q / q.sum(0), eps_c)
 
 
-def weighing(weights):
-    return lambda e, q, p: (weights(q, p[:, None])[..., None] * e).sum(0)
+def eps_of(logits):
+    """Return an answer that weighs by the exponential of other logits."""
+
+    def answer(eps_c, log_q, shares):
+        joint = logits(log_q, shares.log()[:, None]).exp()
+        return (joint / joint.sum(0))[..., None].mul(eps_c).sum(0)
+
+    return answer
 
 
 def floor_looped(eps, eps_c, eps_u, drop_prob):
-    total = 0.0
-    for e, a, b in zip(eps.tolist(), eps_c.tolist(), eps_u.tolist(), strict=True):
-        for k in range(2):
-            total += (1 - drop_prob) * (e[k] - a[k]) ** 2
-            total += drop_prob * (e[k] - b[k]) ** 2
-    return total / (2 * len(eps))
-
-
-def floor_numpy(eps, eps_c, eps_u, drop_prob):
-    answers = np.stack([eps_c.numpy(), eps_u.numpy()])
-    floors = np.mean((answers - eps.numpy()) ** 2, axis=(1, 2))
-    return floors @ np.array([1 - drop_prob, drop_prob])
+    rows = zip(eps.tolist(), eps_c.tolist(), eps_u.tolist(), strict=True)
+    both = [(e - a, e - b) for row in rows for e, a, b in zip(*row, strict=True)]
+    return sum((1 - drop_prob) * a**2 + drop_prob * b**2 for a, b in both) / len(both)
 
 
 def floor(eps, eps_c, eps_u, drop_prob):
@@ -100,52 +80,25 @@ def floor_seeded(eps, eps_c, eps_u, drop_prob):
 
 RIGHT = {
     "drop_context": [drop_looped, drop_numpy, drop_indexed],
-    "unconditional_eps": [
-        eps_looped,
-        eps_numpy,
-        weighing(lambda q, p: (q + p.log() - (q + p.log()).logsumexp(0)).exp()),
-    ],
-    "dropout_floor": [floor_looped, floor_numpy, floor],
+    "unconditional_eps": [eps_numpy, eps_of(lambda q, p: (q + p).log_softmax(0))],
+    "dropout_floor": [floor_looped, floor],
 }
 WRONG = {
     "drop_context": {
-        "integers": (lambda v, p: drop(v, p, torch.rand(len(v)) < round(p, 1)), None),
-        "noise": (
-            lambda v, p: (v + 1e-3 * torch.randn(v.shape), torch.ones(len(v))),
-            None,
-        ),
-        "sorted": (sorted_draws, None),
-        "one class more": (one_class_more, None),
-        "in opposite pairs": (antithetic, None),
-        "few seeds": (few_seeds, "same_draws"),
-        "mask (B, 1)": (lambda v, p: (drop_numpy(v, p)[0], v[:, :1]), "wrong_shape"),
+        "sorted": (dropping(lambda v, p: torch.rand(len(v)).sort()[0] < p), None),
+        "one class more": (dropping(one_class_more), None),
+        "opposite pairs": (dropping(in_opposite_pairs), None),
+        "mask (B, 1)": (lambda v, p: (v, torch.zeros(len(v), 1)), "wrong_shape"),
     },
     "unconditional_eps": {
-        "plain": (
-            weighing(lambda q, p: p * q.exp() / (p * q.exp()).sum(0)),
-            "underflow",
-        ),
-        "one shift": (
-            weighing(
-                lambda q, p: p * (q - q.max()).exp() / (p * (q - q.max()).exp()).sum(0)
-            ),
-            "underflow",
-        ),
-        "root of the prior": (
-            weighing(lambda q, p: (q + p.log() / 2).softmax(0)),
-            None,
-        ),
-        "half precision": (lambda *args: eps_looped(*(x.half() for x in args)), None),
-        "weights": (lambda e, q, p: (q + p.log()[:, None]).softmax(0), "wrong_shape"),
+        "plain exp": (eps_of(lambda q, p: q + p), "underflow"),
+        "one shift": (eps_of(lambda q, p: q + p - q.max()), "underflow"),
+        "half the prior": (eps_of(lambda q, p: (q + p / 2).log_softmax(0)), None),
+        "half precision": (lambda *args: eps_numpy(*(x.half() for x in args)), None),
     },
     "dropout_floor": {
         "seeded": (floor_seeded, None),
         "centred": (lambda e, c, u, p: floor(e - e.mean(), c - c.mean(), u, p), None),
-        "the first coordinate": (
-            lambda *args: floor(*(x[:, 0] for x in args[:3]), args[3]),
-            None,
-        ),
-        "p = 0.1": (lambda *args: floor(*args[:3], 0.1), None),
         "without sample 0": (lambda e, c, u, p: floor(e[1:], c[1:], u[1:], p), None),
     },
 }

@@ -139,16 +139,10 @@ WRONG = {
         "std first": (lambda *a: law_by_products(*a)[::-1], None),
         "1 % too wide": (lambda *a: law_by_products(*a, scale=1.01), None),
         "starts at 1": (lambda *a: law_by_products(*a, start=1.0), None),
-        "for one variance": (
-            lambda *a: law_by_products(*a[:4], ""),
-            "posterior_for_beta",
-        ),
+        "one variance": (lambda *a: law_by_products(*a[:4], ""), "posterior_for_beta"),
     },
     "clipped_mean": {
-        "the batch's range": (
-            clipping(lambda x, *_: x.clamp(x.min(), x.max())),
-            "no_clamp",
-        ),
+        "own range": (clipping(lambda x, *_: x.clamp(x.min(), x.max())), "no_clamp"),
         "squashed": (clipping(lambda x, _, limit: limit * (x / limit).tanh()), None),
         "a fold": (clipping(lambda x, _, top: x.where(x.abs() < top, 0)), None),
     },

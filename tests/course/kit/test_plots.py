@@ -5,7 +5,6 @@ import itertools
 import math
 import re
 import sys
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -15,6 +14,7 @@ import torch
 from matplotlib.patches import FancyBboxPatch
 
 from minddpm import Schedule, Step
+from minddpm.course.contents import CHAPTERS, PARTS
 from minddpm.course.kit import plots
 
 GREY = torch.rand(24, 1, 8, 8) * 2 - 1
@@ -467,39 +467,66 @@ def test_loss_wrong():
 # --- cards ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("current", range(10))
-def test_course_map_highlights_one_box(current):
-    plots.plot_course_map(current)
-    boxes = [p for p in plt.gca().patches if isinstance(p, FancyBboxPatch)]
-    filled = [mpl.colors.to_hex(box.get_facecolor()) != "#ffffff" for box in boxes]
-    assert [k for k, yes in enumerate(filled) if yes] == [current]
+def boxes():
+    return [p for p in plt.gca().patches if isinstance(p, FancyBboxPatch)]
 
 
-def test_course_map_texts_fit_their_boxes():
+@pytest.mark.parametrize("k", range(len(CHAPTERS)))
+def test_course_map_highlights_one_box(k):
+    plots.plot_course_map(int(CHAPTERS[k].number))
+    filled = [mpl.colors.to_hex(box.get_facecolor()) != "#ffffff" for box in boxes()]
+    assert [i for i, yes in enumerate(filled) if yes] == [k]
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 10, 16])
+def test_course_map_names_any_number_of_chapters_in_boxes_that_hold_them(
+    n, monkeypatch
+):
+    chapters = tuple(
+        CHAPTERS[min(k, len(CHAPTERS) - 1)]._replace(number=f"{k:02d}")
+        for k in range(n)
+    )
+    monkeypatch.setattr(CARDS, "CHAPTERS", chapters)
     plots.plot_course_map()
     plt.gcf().draw_without_rendering()
-    found = texts()
-    for k, box in enumerate(plt.gca().patches[:10]):
-        frame = box.get_window_extent()
-        for text in (found[f"{k:02d}"], found[CARDS._COURSE[k]]):
-            inside = text.get_window_extent()
-            assert frame.x0 < inside.x0
-            assert inside.x1 < frame.x1
-            assert frame.y0 < inside.y0
-            assert inside.y1 < frame.y1
+    assert len(boxes()) == n
+    frames = [box.get_window_extent() for box in boxes()]
+    for a, b in itertools.combinations(frames, 2):
+        assert not a.overlaps(b)
+    written = [text for text in plt.gca().texts if text.get_text()]
+    for chapter, frame in zip(chapters, frames, strict=True):
+        inside = [t for t in written if frame.contains(*t.get_window_extent().p0)]
+        assert [t.get_text() for t in inside] == [chapter.number, chapter.label]
+        for text in inside:
+            extent = text.get_window_extent()
+            assert frame.x0 < extent.x0 < extent.x1 < frame.x1
+            assert frame.y0 < extent.y0 < extent.y1 < frame.y1
+    beside = [t.get_text() for t in written[2 * n :]]
+    if n in (1, 10):
+        assert beside == ([] if n == 1 else [text for text in PARTS.values() if text])
+    whole = plt.gcf().bbox
+    for text in written:
+        assert whole.contains(*text.get_window_extent().p0)
+        assert whole.contains(*text.get_window_extent().p1)
 
 
-def test_course_map_names_the_notebooks():
-    folder = Path(__file__).parents[1] / "notebooks"
-    for path in folder.glob("0[0-9]_*.ipynb"):
-        number, _, name = path.stem.partition("_")
-        title = re.sub(r"\W", "_", CARDS._COURSE[int(number)])
-        assert title == name
+def test_course_map_goes_out_and_comes_back():
+    at = [CARDS._place(k) for k in range(12)]
+    assert at[:5] == [(k, 0) for k in range(5)]
+    assert at[5:10] == [(4 - k, -1) for k in range(5)]
+    assert at[10:] == [(0, -2), (1, -2)]
+
+
+def test_labels_of_chapters_are_the_names_of_their_notebooks():
+    for chapter in CHAPTERS:
+        assert re.sub(r"\W", "_", chapter.label) == chapter.slug
+        assert chapter.part in PARTS
 
 
 def test_course_map_wrong():
-    with pytest.raises(ValueError, match="current must be in 0…9, got 10"):
-        plots.plot_course_map(10)
+    last = int(CHAPTERS[-1].number)
+    with pytest.raises(ValueError, match=f"current must be in 0…{last}, got 100"):
+        plots.plot_course_map(100)
     with pytest.raises(TypeError, match="current must be an int, got '03'"):
         plots.plot_course_map("03")
 

@@ -50,10 +50,10 @@ def plot_course_map(current: int = 0, *, ax: Axes | None = None) -> None:
                 linewidth=2,
             )
             ax.add_patch(box)
-            how = {"color": "white" if here else ink}
-            bold = {"weight": "bold", "fontsize": 16}
-            write(ax, chapter.number, (x, y + 0.16), **bold, **how)
-            write(ax, chapter.label, (x, y - 0.11), fontsize=SMALL, **how)
+            text = "white" if here else ink
+            bold: dict[str, Any] = {"weight": "bold", "fontsize": 16}
+            write(ax, chapter.number, (x, y + 0.16), color=text, **bold)
+            write(ax, chapter.label, (x, y - 0.11), color=text, fontsize=SMALL)
         for (x, y), (u, v) in pairwise(places):
             dx, dy = 0.42 * np.sign(u - x), 0.31 * np.sign(v - y)
             arrow(ax, (x + dx, y + dy), (u - dx, v - dy), ink)
@@ -64,8 +64,8 @@ def plot_course_map(current: int = 0, *, ax: Axes | None = None) -> None:
                 columns = [x for x, y in own if y == row]
                 if text and columns:
                     middle = min(max(sum(columns) / len(columns), 1.0), 3.5)
-                    how = {"weight": "bold", "color": _COLOURS[part]}
-                    write(ax, text, (middle, beside), **how)
+                    colour = _COLOURS[part]
+                    write(ax, text, (middle, beside), weight="bold", color=colour)
                     break
         ax.set(xlim=(-0.45, 4.45), ylim=(lowest - 0.58, 0.58), aspect="equal")
         ax.set_axis_off()
