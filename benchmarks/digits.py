@@ -18,8 +18,7 @@ from minddpm.ddpm import DDPM
 from minddpm.nets import UNet
 from minddpm.samplers import ancestral, sample
 from minddpm.schedule import Schedule
-from minddpm.train import TrainConfig
-from minddpm.train import default_device, train
+from minddpm.train import TrainConfig, default_device, train
 
 CONFIG = TrainConfig(steps=600, batch_size=96, lr=5e-3)
 

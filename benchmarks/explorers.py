@@ -6,15 +6,14 @@ What counts is one core: 15 ms feel like at once. Timings are of the machine at 
 """
 
 import argparse
-import importlib
-import pkgutil
 import random
 import statistics
+import sys
 import time
 from types import ModuleType
 from typing import Any
 
-from minddpm.course import explorers
+from minddpm.course.contents import all_explorers
 from minddpm.course.kit.controls import Button, Choice, Control, Slider
 
 
@@ -64,14 +63,13 @@ def main() -> None:
     print(
         f"{'explorer':20} {'median ms':>10} {'95 % ms':>10} {'first ms':>10} {'KiB':>5}"
     )
-    for info in pkgutil.iter_modules(explorers.__path__):
-        if info.name not in (arguments.names or [info.name]):
-            continue
-        module = importlib.import_module(f"{explorers.__name__}.{info.name}")
-        if hasattr(module, "draw"):
+    for function, explorer in all_explorers():
+        name = function.removesuffix("_explorer")
+        if name in (arguments.names or [name]):
+            module = sys.modules[explorer.__module__]
             first, times, size = measure(module, arguments.draws)
             print(
-                f"{info.name:20} {statistics.median(times):10.1f} "
+                f"{name:20} {statistics.median(times):10.1f} "
                 f"{times[int(0.95 * len(times))]:10.1f} {first:10.0f} {size:5.0f}"
             )
 

@@ -53,13 +53,12 @@ from torch import Tensor, nn
 
 from minddpm import data, metrics
 from minddpm.app import drawing, presets
+from minddpm.app.evaluation import _accuracy, _classifier, _features
 from minddpm.ddpm import DDPM
+from minddpm.device import has_bf16
 from minddpm.samplers import sample
 from minddpm.schedule import Schedule
-from minddpm.train import EMA
-from minddpm.device import has_bf16
-from minddpm.app.evaluation import _accuracy, _classifier, _features
-from minddpm.train import train
+from minddpm.train import EMA, train
 
 CPU = torch.device("cpu")
 EVALUATIONS = 50  # of the network, for each sample
@@ -308,7 +307,7 @@ def minddpm() -> Peer:
 def drawn_by(ddpm: DDPM, c: Tensor) -> Tensor:
     """Draw as `minddpm sample` does."""
     x_T = torch.randn(len(c), 1, 28, 28)
-    return sample(generate.draw(ddpm.eval(), x_T, c, steps=EVALUATIONS))
+    return sample(drawing.walk(ddpm.eval(), x_T, c, steps=EVALUATIONS))
 
 
 PEERS = {  # and the package that is installed for it

@@ -11,8 +11,9 @@ result as minddpm/weights/README.md says, and bring its numbers up to date.
 import argparse
 from pathlib import Path
 
-from minddpm import data, metrics
+from minddpm import data
 from minddpm.app import files
+from minddpm.app.classifier import fit_classifier
 
 
 def main() -> None:
@@ -20,16 +21,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="the folder of a finished training")
     run = parser.parse_args().run
-    name = checkpoint.read(checkpoint.find(run))[1]["about"]["data"]
-    folder = checkpoint.SHIPPED / "classifiers"
+    name = files.read(files.find(run))[1]["about"]["data"]
+    folder = files.SHIPPED / "classifiers"
     folder.mkdir(parents=True, exist_ok=True)
-    weights = checkpoint.find(run).read_bytes()
-    checkpoint.replace(checkpoint.SHIPPED / f"{name}.safetensors", weights)
+    weights = files.find(run).read_bytes()
+    files.replace(files.SHIPPED / f"{name}.safetensors", weights)
     path = folder / f"{name}.safetensors"
     if not path.exists():
-        classifier = metrics.fit_classifier(data.load(name))
-        checkpoint.write(path, classifier.state_dict(), {"about": {"data": name}})
-    for each in (checkpoint.SHIPPED / path.name, path):
+        classifier = fit_classifier(data.load(name))
+        files.write(path, classifier.state_dict(), {"about": {"data": name}})
+    for each in (files.SHIPPED / path.name, path):
         print(f"{each}: {each.stat().st_size:,} bytes")
 
 

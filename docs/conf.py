@@ -15,6 +15,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from minddpm.course.contents import CHAPTERS
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
@@ -67,16 +69,18 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 
-# What the notebooks call, beside the files of the package itself. These folders gather
-# names from their files.
-COURSE = [f"minddpm.course.{name}" for name in ("checks", "explorers", "plots")]
+# Diffusion itself, and the application above it: a page for each file.
+FOLDERS = ("minddpm", "minddpm/app")
+# What the notebooks call of the course. The first three gather names from other files.
+GATHERED = [f"minddpm.course.{name}" for name in ("checks", "explorers", "kit.plots")]
+KIT = [f"minddpm.course.kit.{name}" for name in ("diagnosis", "exercise", "report")]
 CONTENTS = """
 ```{{toctree}}
 :hidden:
 :glob:
 :caption: {caption}
 
-{entry}
+{entries}
 ```
 """
 
@@ -114,22 +118,27 @@ def write_sources(app: Sphinx, _config: object) -> None:
     """Put the pages' sources into Sphinx's folder of sources."""
     source = Path(app.srcdir)
     shutil.rmtree(source / "notebooks", ignore_errors=True)
-    keep = shutil.ignore_patterns("*.py", "*.toml", ".*", "__pycache__")
+    keep = shutil.ignore_patterns("*.py", ".*", "__pycache__")
     shutil.copytree(ROOT / "notebooks", source / "notebooks", ignore=keep)
 
-    entries = CONTENTS.format(caption="The course", entry="notebooks/*")
+    pages = "\n".join(f"notebooks/{chapter.stem}" for chapter in CHAPTERS)
+    contents = CONTENTS.format(caption="The course", entries=pages)
     if (ROOT / "INSTRUCTORS.md").exists():
         text = (ROOT / "INSTRUCTORS.md").read_text("utf-8")
         write(source / "INSTRUCTORS.md", with_addresses(text, source))
-        entries += CONTENTS.format(caption="For teachers", entry="INSTRUCTORS")
-    index = with_addresses((ROOT / "README.md").read_text("utf-8"), source) + entries
-    index += CONTENTS.format(caption="The package", entry="api/*")
+        contents += CONTENTS.format(caption="For teachers", entries="INSTRUCTORS")
+    index = with_addresses((ROOT / "README.md").read_text("utf-8"), source) + contents
+    index += CONTENTS.format(caption="The package", entries="api/*")
     write(source / "index.md", index)
 
-    files = sorted((ROOT / "minddpm").glob("[a-z]*.py"))
-    modules = [f"minddpm.{path.stem}" for path in files]
-    for module in [*modules, "minddpm.course.doctor", *COURSE]:
-        imported = "   :imported-members:\n" if module in COURSE else ""
+    files = [p for each in FOLDERS for p in sorted((ROOT / each).glob("[a-z]*.py"))]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+    modules += [*GATHERED, *KIT]
+    for page in (source / "api").glob("*.rst"):
+        if page.stem not in modules:  # of a file that has moved since
+            page.unlink()
+    for module in modules:
+        imported = "   :imported-members:\n" if module in GATHERED else ""
         write(
             source / "api" / f"{module}.rst",
             f"{module}\n{'=' * len(module)}\n\n"

@@ -193,11 +193,10 @@ RULES: dict[str, tuple[Any, ...]] = {  # of an argument: a check, and its limits
     **dict.fromkeys(("decay", "ema_decay"), (share,)),
     "max_beta": (positive, 1.0),
     "shift": (real, 1.0, math.inf),
-    "w": (real, -math.inf, math.inf),
+    **dict.fromkeys(("w", "guide_w", "start", "end"), (real, -math.inf, math.inf)),
     "null_label": (choice, ("learned", "zero")),
     "variance": (choice, ("posterior", "beta")),
     "prediction": (choice, ("eps", "x0", "v")),
-    "x_T": (batch,),
     "ddpm": (like, "DDPM", "predict_eps"),
     "schedule": (like, "Schedule", "posterior_variances", _CURE),
     "denoiser": (like, "GaussianMixture", "log_prob", "a network's loss is no floor"),
@@ -218,13 +217,13 @@ def by_name(function: Callable[Given, Kind]) -> Callable[Given, Kind]:
     """Check every argument whose name has a rule, when the function is called.
 
     Not for what is compiled or called in a hot loop. Arguments in **options count, too.
+    A call that does not fit the signature is left to Python, which says so best.
     """
-    signature = inspect.signature(function)
+    names = inspect.signature(function).parameters
 
     @functools.wraps(function)
     def checked(*args: Given.args, **kwargs: Given.kwargs) -> Kind:
-        given = signature.bind(*args, **kwargs).arguments
-        for name, value in (given | given.get("options", {})).items():
+        for name, value in (dict(zip(names, args, strict=False)) | kwargs).items():
             named(name, value)
         return function(*args, **kwargs)
 

@@ -140,7 +140,11 @@ def _pictures(
             tried = f"not in {place}, and download=False"
             raise FileNotFoundError(f"no {', '.join(missing)}")
         if missing:
-            tried = f"not in {place}, and the download failed"
+            from torchvision import datasets
+
+            cls = getattr(datasets, source.dataset)
+            urls = " and ".join(getattr(cls, "mirrors", None) or [cls.url])
+            tried = f"not in {place}, and the download from {urls} failed"
             _download(source, root)
         halves = [half for half in ("train", "test") if split in (half, "all")]
         parts = [_read(source, root, half == "train") for half in halves]

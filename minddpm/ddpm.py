@@ -218,8 +218,9 @@ class DDPM(nn.Module):
 
         Raises:
             TypeError: if x is no float tensor.
+            ValueError: if x is a single number, or on another device than the model.
         """
-        n = _validate.batch("x", x)
+        n = _validate.batch("x", x, self.device)
         where = x.device if generator is None else generator.device
         t = torch.randint(1, self.n_T + 1, (n,), generator=generator, device=where)
         eps = randn(x.shape, x, generator)
@@ -347,8 +348,8 @@ class DDPM(nn.Module):
             c = torch.arange(n_sample, device=self.device) % self.n_classes
         here = torch.empty(0, device=device or self.device)
         x_T = randn(torch.Size((n_sample, *size)), here, generator)
-        options |= {"w": guide_w, "generator": generator}
-        return samplers.sample(samplers.ancestral(self, x_T, c, **options))
+        options["generator"] = generator
+        return samplers.sample(samplers.ancestral(self, x_T, c, w=guide_w, **options))
 
     # --- plumbing --------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class GaussianMixture(nn.Module):
         weights = torch.ones(n).to(means) if weights is None else weights
         wrong = ~(_validate.floats("weights", weights, (n,)).isfinite() & (weights > 0))
         _refuse("weights", weights, wrong, "be finite and positive")
-        _validate.like("schedule", schedule, "Schedule", "posterior_variances")
+        _validate.like("schedule", schedule, *_validate.RULES["schedule"][1:])
         present: list[int] = []
         if labels is not None:
             present = _validate.labels("labels", labels, n).unique().tolist()
@@ -255,7 +255,7 @@ class GaussianMixture(nn.Module):
         if c is None:
             return None
         if self.labels is None:
-            raise ValueError("c must be None without labels; build it with labels=…")
+            raise ValueError("c must be None: the mixture was built without labels=…")
         _validate.labels("c", c, n, self.n_classes)
         if context_mask is not None:
             _validate.floats("context_mask", context_mask, (n,))

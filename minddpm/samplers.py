@@ -106,8 +106,9 @@ def p_step(
 
 @_validate.by_name
 def ancestral(
-    ddpm: Model, x_T: Tensor, c: Labels = None, *, w: float = 0.0, **options: Any
-) -> Iterator[Step]:
+    ddpm: Model, x_T: Tensor, c: Labels = None, *, w: float = 0.0,
+    variance: str = "posterior", clip_x0: float | None = None, generator: Rng = None,
+) -> Iterator[Step]:  # fmt: skip
     """Walk back through all T steps [DDPM Algorithm 2].
 
     Args:
@@ -115,16 +116,19 @@ def ancestral(
         x_T: pure noise to start from, (B, *D) float.
         c: labels, (B,) int64, or None.
         w: guidance weight; 0 is the plain conditional model [CFG eq. 6].
-        **options: `variance`, `clip_x0` and `generator`, as in `p_step`.
+        variance: σ_t² is "posterior" (β̃_t) or "beta" (β_t).
+        clip_x0: clamp x̂_0 (not x_t) to [−clip_x0, clip_x0]; None does not.
+        generator: source of the noise: one draw a step, none at the last.
 
     Returns:
         An iterator over T steps, from noisy to clean. It computes as you go.
 
     Raises:
-        TypeError: if an argument is of the wrong type, or an option unknown.
+        TypeError: if an argument is of the wrong type.
         ValueError: if an argument is out of range.
     """
     _check(ddpm, x_T, c, w)
+    options: Any = {"variance": variance, "clip_x0": clip_x0, "generator": generator}
 
     def walk() -> Iterator[Step]:
         x = x_T
@@ -228,7 +232,8 @@ def _guess(
 
 def _check(ddpm: Model, x_T: Tensor, c: Labels, w: float) -> None:
     """Refuse bad arguments when the sampler is made, not at its first step."""
+    n = _validate.batch("x_T", x_T, ddpm.device)
     if c is not None:
-        _validate.labels("c", c, len(x_T), ddpm.n_classes)
+        _validate.labels("c", c, n, ddpm.n_classes, ddpm.device)
     elif w:
         raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")

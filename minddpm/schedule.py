@@ -77,12 +77,12 @@ class Schedule:
         """
         beta = torch.as_tensor(betas, dtype=torch.float64).detach().cpu()
         if beta.ndim != 1 or len(beta) == 0:
-            _validate.fail("the shape of betas", "be (T,)", tuple(beta.shape))
+            _validate.fail("the shape of betas", "be (T,), T > 0", tuple(beta.shape))
         wrong = ~((beta > 0) & (beta < 1))  # True for NaN as well
         if wrong.any():
             t = int(wrong.nonzero()[0]) + 1
-            got = f"β_{t} = {beta[t - 1]:g}"
-            _validate.fail("betas", "be in (0, 1), of which 1 keeps nothing", got)
+            got, why = f"β_{t} = {beta[t - 1]:g}", "they are variances; 1 keeps nothing"
+            _validate.fail("betas", "be in (0, 1)", got, why)
         zero = torch.zeros(1, dtype=torch.float64)
         beta = torch.cat([zero, beta])
         alpha_bar = torch.cumprod(1 - beta, dim=0)
@@ -117,9 +117,10 @@ class Schedule:
         factor = 1000 / T if rescale else 1.0
         top = min(1.0, 1 / factor)  # whatever the factor, they are variances
         if not 0 < beta_1 < beta_T < top:
+            rule = f"satisfy 0 < beta_1 < beta_T < {top:g}"
+            rule += " = T/1000, for they are rescaled" * (top < 1)
             cure = "any other course is Schedule.from_betas, of few steps .cosine"
-            rule, got = f"0 < beta_1 < beta_T < {top:g}", f"{beta_1} and {beta_T}"
-            _validate.fail("beta_1 and beta_T", f"satisfy {rule}", got, cure)
+            _validate.fail("beta_1 and beta_T", rule, f"{beta_1} and {beta_T}", cure)
         return cls.from_betas(np.linspace(beta_1 * factor, beta_T * factor, T))
 
     @classmethod

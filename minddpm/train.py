@@ -89,8 +89,7 @@ class EMA:
 
     @_validate.by_name
     def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
-        self.decay = decay
-        self.updates, self.swapped = 0, False
+        self.decay, self.updates, self.swapped = decay, 0, False
         self._live = list(model.parameters())
         self.shadow = [p.detach().clone() for p in self._live]
 
@@ -147,19 +146,15 @@ class History:
     stopped: str = "running"
 
     def __post_init__(self) -> None:
-        device, config = self.ddpm.device, self.config
+        ddpm, device, config = self.ddpm, self.ddpm.device, self.config
         if self.generator is None:
             self.generator = torch.Generator(device).manual_seed(config.seed)
         if self.optimiser is None:
             one = device.type in ("cpu", "cuda")  # call for all parameters
             self.optimiser = torch.optim.AdamW(
-                self.ddpm.parameters(),
-                config.lr,
-                (0.9, 0.99),
-                weight_decay=0,
-                fused=one,
+                ddpm.parameters(), config.lr, (0.9, 0.99), weight_decay=0, fused=one
             )
-        self.ema = EMA(self.ddpm, config.ema_decay)
+        self.ema = EMA(ddpm, config.ema_decay)
         self.queue = torch.empty(0, dtype=torch.int64, device=self.generator.device)
         self._losses = torch.zeros(config.steps, device=device)
 
@@ -243,6 +238,7 @@ def gradient_steps(
         yield history.step
 
 
+@_validate.by_name
 def train(
     ddpm: DDPM, data: Data, config: TrainConfig | None = None, *,
     optimiser: torch.optim.Optimizer | None = None, generator: Rng = None,
@@ -269,8 +265,9 @@ def train(
         callback: called after every step with the history so far. To sample from the
             average, bracket the sampling by two calls of `history.ema.swap()`, and
             draw from a generator of your own; its time counts as training time.
-        resume: go on with this history of the same model on the same data. On the same
-            machine the weights come out as if there had been no break, bit by bit.
+        resume: go on with this history of the same model on the same data, and with
+            its optimiser and generator. On the same machine the weights come out as if
+            there had been no break, bit by bit.
         loss_of: computes the loss of a batch from (x0, t, c, eps, context_mask), where
             it is not the mean of `ddpm.losses`: compiled, in bfloat16, or shared by
             several processes.
@@ -286,11 +283,12 @@ def train(
         ValueError: if the data are empty, hold a NaN or an infinity, or do not fit.
         FloatingPointError: at once if a loss is not finite; it names the step.
     """
-    _validate.instance("ddpm", ddpm, DDPM)
-    config = config or (TrainConfig() if resume is None else resume.config)
+    config = config or getattr(resume, "config", None) or TrainConfig()
     _validate.instance("config", config, TrainConfig)
     x0, c = _check_data(data, ddpm)
     history = resume or History(ddpm, config, optimiser, generator)
+    if _validate.instance("resume", history, History).ddpm is not ddpm:
+        _validate.fail("resume", "be a history of this model", "one of another")
     if len(history.queue) and (last := int(history.queue.max())) >= len(x0):
         got = f"{len(x0)} samples and one that goes on with sample {last}"
         _validate.fail("resume", "be a history of these data", got)
@@ -323,7 +321,7 @@ def train(
         share = math.inf
     finally:
         ddpm.eval()
-    if history.step:
+    if history.step and not history.ema.swapped:  # by a callback that was cut short
         history.ema.swap()
     why = "interrupted" if share == math.inf else "time"
     history.stopped = "steps" if history.step >= config.steps else why
@@ -333,9 +331,8 @@ def train(
 def _check_data(data: Data, ddpm: DDPM) -> Data:
     """Return (samples, labels) on the model's device, once found fit for training."""
     if not isinstance(data, tuple | list) or len(data) != 2:
-        cure = "without labels pass (samples, None)"
-        what = "be the pair (samples, labels)"
-        _validate.fail("data", what, type(data).__name__, cure, TypeError)
+        got, cure = type(data).__name__, "without labels pass (samples, None)"
+        _validate.fail("data", "be the pair (samples, labels)", got, cure, TypeError)
     x0, c = data
     if _validate.floats("samples", x0).ndim < 2 or x0.numel() == 0:
         rule = "have shape (N, *D) with N at least 1"
@@ -391,7 +388,7 @@ def _with_bar(steps: Iterable[int], history: History, progress: bool) -> Iterato
         yield step
         if progress and history.to_be_read(step):
             if config.max_seconds is not None:
-                in_all = step * config.max_seconds / history.seconds
+                in_all = step * config.max_seconds / max(history.seconds, 1e-3)
                 bar.total = max(step, min(total, round(in_all)))
             loss = f"{float(history.losses[-50:].mean()):.4f}"
             bar.set_postfix(loss=loss, refresh=False)

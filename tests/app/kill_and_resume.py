@@ -1,6 +1,6 @@
 """Kill a training at random moments, resume it, and compare with one left in peace.
 
-    python tests/kill_and_resume.py [N] [--data digits] [--steps 600] [--batch 8]
+    python tests/app/kill_and_resume.py [N] [--data digits] [--steps 600] [--batch 8]
 
 Trains once without a break, then over and over in a process that SIGKILL ends at a
 random moment, N times in all, also before there is a checkpoint or while one is being
@@ -81,7 +81,7 @@ def kill(
     """End a training at a random moment, and say when; "" if it was faster.
 
     An early kill comes before Python has loaded what it needs, and so before there can
-    be a files. Of the others one in four comes at any moment of the start, and the
+    be a checkpoint. Of the others one in four comes at any moment of the start, and the
     rest within a second and a half of a checkpoint, in which there are several more.
     """
     began, at = time.monotonic(), rng.uniform(0, 1.5)

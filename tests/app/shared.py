@@ -90,7 +90,9 @@ def begun(network: str, n: int = 18) -> tuple[DDPM, tuple[torch.Tensor, torch.Te
     return ddpm, (x0, torch.arange(n) % 3)
 
 
-def assert_same_training(one: tuple[DDPM, History], other: tuple[DDPM, History]) -> None:
+def assert_same_training(
+    one: tuple[DDPM, History], other: tuple[DDPM, History]
+) -> None:
     """Two pairs of model and history hold the same numbers in the same layout."""
     assert_equal(one[0], other[0])
     first, second = one[1], other[1]

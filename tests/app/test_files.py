@@ -357,7 +357,10 @@ def test_the_traps_would_spring(damaged) -> None:
         ("empty", r" is empty .*take another copy, or an earlier checkpoint"),
         ("noise", r" is no file of minddpm's, or is damaged .*take another copy"),
         ("bit 3 of the weights", r" is damaged: its checksum does not fit; take anoth"),
-        ("version 3", r" has version 3 .* reads version 2 at most; install the minddpm"),
+        (
+            "version 3",
+            r" has version 3 .* reads version 2 at most; install the minddpm",
+        ),
         ("another network", r" does not fit this version of minddpm"),
         (
             "a weight is missing",
@@ -454,5 +457,3 @@ def test_no_folder_or_a_folder_in_its_place(tmp_path) -> None:
         minddpm.save(tmp_path / "taken", small())
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
     assert list((tmp_path / "taken").iterdir()) == []
-
-

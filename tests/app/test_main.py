@@ -1,5 +1,6 @@
 """The command line: what it takes, what it makes, and one line where it cannot."""
 
+import functools
 import re
 import shlex
 import subprocess
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from app.shared import ROOT
 from PIL import Image
 
 import minddpm
-from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet
-from minddpm.app import files, presets
+from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, load_checkpoint
 from minddpm.__main__ import _labels, main
-from minddpm.app.files import load_checkpoint
+from minddpm.app import evaluation, files, presets
+from minddpm.app.classifier import fit_classifier
 
 OPTIONS = {
     "doctor": [],
@@ -39,8 +41,7 @@ def _here(monkeypatch, tmp_path) -> None:
         {"n_feat": 8}, 10, "v", TrainConfig(steps=6, batch_size=8, warmup=3)
     )
     monkeypatch.setitem(presets.PRESETS, "digits", preset)
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "shipped")
-    monkeypatch.setenv("MINDDPM_DEVICE", "cpu")
+    monkeypatch.setattr(files, "SHIPPED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
 
 
@@ -73,11 +74,23 @@ def test_help_names_every_option(capsys, command: str) -> None:
     assert named == {"help", *OPTIONS[command]}
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_the_data_sets_that_can_be_named_are_those_with_a_preset(
+    capsys, command: str
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main([command, "--data", "cats"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert set(re.findall(r"\w+", error.split("choose from")[1])) == {*presets.PRESETS}
+
+
 # --- train, sample, evaluate ----------------------------------------------------------
 
 
-def test_from_training_to_numbers(capsys) -> None:
+def test_from_training_to_numbers(capsys, monkeypatch) -> None:
     """All commands, one after another, as the README tells."""
+    quick = functools.partial(fit_classifier, epochs=3, progress=False)
+    monkeypatch.setattr(evaluation, "fit_classifier", quick)
     train = ["train", "--data", "digits", "--out", "run"]
     assert main([*train, "--steps", "4", "--batch", "6", "--seed", "2"]) == 0
     out, err = capsys.readouterr()
@@ -291,10 +304,9 @@ def test_arguments_that_are_none_are_usage_errors(capsys, argv: list[str]) -> No
 
 
 def test_a_process_ends_with_the_status_and_no_traceback() -> None:
-    root = Path(__file__).resolve().parents[1]
     done = subprocess.run(
         [sys.executable, "-m", "minddpm", "sample", "--weights", "/nowhere"],
-        cwd=root,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

@@ -1,11 +1,15 @@
 """The optimiser that turns kernels by as much in every direction."""
 
+import json
+import operator
+
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from minddpm.app.muon import Muon, is_matrix, orthogonal
+from minddpm import UNet
+from minddpm.app.muon import OPTIMISERS, Muon, describe, is_matrix, orthogonal, rebuild
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -107,6 +111,43 @@ def test_its_state_can_be_kept() -> None:
         gradients(again, seeded(k))
         optimiser.step()
     assert all(map(torch.equal, whole, again))
+
+
+@pytest.mark.parametrize("kind", OPTIMISERS)
+def test_what_describes_an_optimiser_makes_it_again(kind: str) -> None:
+    net = UNet(1, 4)
+    options = {"betas": (0.7, 0.8), "eps": 1e-5, "weight_decay": 0.3, "fused": False}
+    options |= {"momentum": 0.8} if kind == "Muon" else {}
+    optimiser = OPTIMISERS[kind](net.parameters(), lr=0.02, **options)
+    told = describe(net, optimiser)
+    assert told == {"kind": kind, "lr": 0.02, **options}
+    again = rebuild(net, **json.loads(json.dumps(told)))
+    assert type(again) is OPTIMISERS[kind]
+    (before,), (after,) = optimiser.param_groups, again.param_groups
+    assert all(map(operator.is_, before.pop("params"), after.pop("params")))
+    assert before == after
+    plain = rebuild(net, kind, 0.1).param_groups[0]
+    assert (plain["betas"], plain["weight_decay"], plain["fused"]) == (
+        *((0.9, 0.99), 0.0, True),
+    )
+
+
+def test_momentum_is_how_much_of_the_past_counts() -> None:
+    moved = []
+    for momentum in (0.0, 0.95):
+        kernel = nn.Parameter(torch.zeros(16, 16, 1, 1))
+        optimiser = Muon([kernel], lr=0.01, momentum=momentum)
+        for seed in (0, 1):
+            gradients([kernel], seeded(seed))
+            optimiser.step()
+        moved.append(kernel.detach().clone())
+        if not momentum:  # nothing of the first step is left in the second
+            first, second = (
+                orthogonal([torch.randn(16, 16, generator=seeded(k))])[0]
+                for k in (0, 1)
+            )
+            assert_close(moved[0].flatten(1), -0.05 * (first + second))
+    assert not torch.allclose(*moved)
 
 
 def test_a_closure_is_refused() -> None:

@@ -10,165 +10,51 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from kill_and_resume import differences, kill_and_resume
+from app.kill_and_resume import differences, kill_and_resume
+from app.shared import at_step, begun, environment, interrupted_by
 from PIL import Image
 
 import minddpm
-from minddpm import (
-    DDPM,
-    MLP,
-    Schedule,
-    TrainConfig,
-    UNet,
-    checkpoint,
-    data,
-    presets,
-    runs,
-)
-from minddpm.train import load_checkpoint, save_checkpoint, train
+from minddpm import TrainConfig, data, load_checkpoint, save_checkpoint
+from minddpm.app import files, muon, presets, processes, runs
+from minddpm.train import train
 
-ROOT = Path(__file__).resolve().parents[1]
 NEVER = 1e9  # seconds from one checkpoint to the next
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch) -> None:
+def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a small network on eight digits a step, and log every fifth step."""
     config = TrainConfig(steps=20, batch_size=8, warmup=3)
-    preset = presets.Preset({"n_feat": 8}, 10, "v", config)
+    options = {"optimiser": "Muon", "time_power": 0.5}
+    preset = presets.Preset({"n_feat": 8}, 10, "v", config, **options)
     monkeypatch.setitem(presets.PRESETS, "digits", preset)
     monkeypatch.setattr(runs, "_LOG_EVERY", 5)
     monkeypatch.setenv("MINDDPM_DEVICE", "cpu")
 
 
+@pytest.fixture(autouse=True)
+def _small(monkeypatch) -> None:
+    settle(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The folder of a run that was left in peace."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        settle(monkeypatch)
+        run(folder)
+    return folder
+
+
 def run(folder: Path, save_every: float = NEVER, **options):
     return runs.run(folder, "digits", save_every=save_every, progress=False, **options)
-
-
-@contextmanager
-def at_step(monkeypatch, step: int, do: Callable[[], object]) -> Iterator[None]:
-    """Do something in the middle of a step: its draws are made, its weights not."""
-    calls, draw = [], DDPM.draw
-
-    def drawing(self, *args, **kwargs):
-        calls.append(0)
-        if len(calls) == step:
-            do()
-        return draw(self, *args, **kwargs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(DDPM, "draw", drawing)
-        yield
-
-
-def interrupted_by(number: int) -> Callable[[], object]:
-    return lambda: os.kill(os.getpid(), number)
-
-
-# --- train, interrupted and resumed ---------------------------------------------------
-
-NETWORKS = {
-    "MLP": (lambda: MLP(2, 8, 3), (2,)),
-    "UNet": (lambda: UNet(1, 8, 3), (1, 8, 8)),
-}
-
-
-def begun(network: str) -> tuple[DDPM, tuple]:
-    make, shape = NETWORKS[network]
-    x0 = torch.randn(21, *shape, generator=torch.Generator().manual_seed(9))
-    torch.manual_seed(0)
-    return DDPM(make(), schedule=Schedule.cosine(9)), (x0, torch.arange(21) % 3)
-
-
-def weights(ddpm: DDPM, history) -> list[torch.Tensor]:
-    """The averaged weights, the raw ones, and the losses."""
-    averaged = [p.detach().clone() for p in ddpm.parameters()]
-    return [*averaged, *history.ema.shadow, history.losses]
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("through_a_file", [False, True])
-@pytest.mark.parametrize("how", ["raise", "SIGINT"])
-def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(
-    tmp_path, monkeypatch, network: str, through_a_file: bool, how: str
-) -> None:
-    config = TrainConfig(
-        steps=16,
-        batch_size=5,
-        optimiser="muon",
-        warmup=3,
-        weight_decay=0.1,
-        time_power=0.5,
-    )
-    ddpm, samples = begun(network)
-    expected = weights(ddpm, train(ddpm, samples, config, progress=False))
-    ddpm, samples = begun(network)
-    history = None
-    for breaks, step in enumerate((1, 7, 8)):
-
-        def stop(history, step=step) -> None:
-            if len(history.losses) == step:
-                raise KeyboardInterrupt
-
-        taken = 0 if history is None else len(history.losses)
-        signal_at = step - taken if how == "SIGINT" else 0
-        with at_step(monkeypatch, signal_at, interrupted_by(signal.SIGINT)):
-            history = train(
-                ddpm,
-                samples,
-                config if history is None else None,
-                progress=False,
-                callback=stop if how == "raise" else None,
-                resume=history,
-            )
-        assert (history.stopped, len(history.losses)) == ("interrupted", step)
-        if through_a_file:
-            save_checkpoint(tmp_path / f"{breaks}", ddpm, history)
-            ddpm, history = load_checkpoint(tmp_path / f"{breaks}")
-    history = train(ddpm, samples, progress=False, resume=history)
-    assert (history.stopped, len(history.losses)) == ("steps", 16)
-    for one, other in zip(expected, weights(ddpm, history), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_ctrl_c_waits_for_the_end_of_the_step_and_a_second_one_does_not(
-    monkeypatch,
-) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    config = TrainConfig(steps=10, batch_size=5)
-    for presses, steps in ((1, 4), (2, 3)):
-        ddpm, samples = begun("MLP")
-
-        def press(presses: int = presses) -> None:
-            for _ in range(presses):
-                os.kill(os.getpid(), signal.SIGINT)
-
-        with at_step(monkeypatch, 4, press):
-            history = train(ddpm, samples, config, progress=False)
-        assert (history.stopped, len(history.losses)) == ("interrupted", steps)
-        assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_training_that_is_done_stays_as_it_is() -> None:
-    ddpm, samples = begun("MLP")
-    config = TrainConfig(steps=5, batch_size=5)
-    history = train(ddpm, samples, config, progress=False)
-    expected = [x.clone() for x in weights(ddpm, history)]
-    again = train(ddpm, samples, progress=False, resume=history)
-    for one, other in zip(expected, weights(ddpm, again), strict=True):
-        assert torch.equal(one, other)
-    # and a longer one goes on from there
-    longer = replace(config, steps=8)
-    more = train(ddpm, samples, longer, progress=False, resume=again)
-    assert len(more.losses) == 8
-    assert torch.equal(more.losses[:5], again.losses)
 
 
 # --- runs -----------------------------------------------------------------------------
@@ -197,31 +83,64 @@ def test_a_run_leaves_what_it_says(tmp_path) -> None:
         assert (picture.format, picture.size) == ("PNG", (10 * 58, 4 * 58))
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path) -> None:
+def test_what_shaped_a_run_is_in_its_state_and_shapes_what_follows(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(processes, "has_bf16", lambda where: True)
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda x: compiled.append(x) or x)
+    history = run(tmp_path, steps=2, compiled=True)
+    assert type(history.optimiser) is muon.Muon
+    told = {"data": "digits", "time_power": 0.5, "bf16": True, "compile": True}
+    assert files.read(tmp_path / "state.safetensors")[1]["about"] == told
+    monkeypatch.setattr(processes, "has_bf16", lambda where: False)
+    given, real = {}, processes.batch_loss
+
+    def batch_loss(*args, **options):
+        given.update(options)
+        return real(*args, **options)
+
+    monkeypatch.setattr(processes, "batch_loss", batch_loss)
+    run(tmp_path, resume=True)
+    assert given == {"time_power": 0.5, "bf16": True, "compiled": True}
+    assert len(compiled) == 2
+    assert files.read(tmp_path / "state.safetensors")[1]["about"] == told
+
+
+def test_a_state_that_says_nothing_of_its_data_is_gone_on_with(tmp_path) -> None:
+    """One that was saved by hand; the command line names the data."""
+    images, labels = data.load("digits")
+    preset = presets.PRESETS["digits"]
+    ddpm = presets.model(preset, images, labels, 0, torch.device("cpu"))
+    history = train(ddpm, (images, labels), TrainConfig(steps=3), progress=False)
+    save_checkpoint(tmp_path / "state.safetensors", ddpm, history)
+    assert run(tmp_path, resume=True).step == 3
+    for name in ("state", "model"):
+        about = files.read(tmp_path / f"{name}.safetensors")[1]["about"]
+        assert about["data"] == "digits"
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path, whole) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     run(tmp_path / "a")
     assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    run(tmp_path / "b")
-    assert not differences(tmp_path / "a", tmp_path / "b")
-    run(tmp_path / "c", seed=1)
-    assert differences(tmp_path / "a", tmp_path / "c")
+    assert not differences(whole, tmp_path / "a")
+    run(tmp_path / "b", seed=1)
+    assert differences(whole, tmp_path / "b")
 
 
-def test_how_often_it_saves_changes_nothing_else(tmp_path) -> None:
-    run(tmp_path / "a")
-    run(tmp_path / "b", save_every=0.0)
-    assert not differences(tmp_path / "a", tmp_path / "b")
-    one, other = ((tmp_path / folder / "samples.png").read_bytes() for folder in "ab")
+def test_how_often_it_saves_changes_nothing_else(tmp_path, whole) -> None:
+    run(tmp_path, save_every=0.0)
+    assert not differences(whole, tmp_path)
+    one, other = ((at / "samples.png").read_bytes() for at in (whole, tmp_path))
     assert one == other
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_ended_by_a_signal_is_saved_and_goes_on(
-    tmp_path, monkeypatch, number: int
+    tmp_path, monkeypatch, whole, number: int
 ) -> None:
-    run(tmp_path / "whole")
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with at_step(monkeypatch, 12, interrupted_by(number)):
         history = run(tmp_path / "a")
@@ -232,7 +151,7 @@ def test_a_run_ended_by_a_signal_is_saved_and_goes_on(
     assert about["steps"] == 12
     history = run(tmp_path / "a", resume=True)
     assert (history.stopped, len(history.losses)) == ("steps", 20)
-    assert not differences(tmp_path / "whole", tmp_path / "a")
+    assert not differences(whole, tmp_path / "a")
 
 
 class Killed(BaseException):
@@ -244,9 +163,8 @@ def killed() -> None:
 
 
 def test_a_killed_run_leaves_the_average_and_what_it_needs_to_go_on(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, whole
 ) -> None:
-    run(tmp_path / "whole")
     with at_step(monkeypatch, 12, killed), pytest.raises(Killed):
         run(tmp_path / "a", save_every=0.0)
     ddpm, history = load_checkpoint(tmp_path / "a" / "state.safetensors")
@@ -257,7 +175,7 @@ def test_a_killed_run_leaves_the_average_and_what_it_needs_to_go_on(
     pairs = zip(ddpm.parameters(), model.parameters(), strict=True)
     assert not any(torch.equal(*pair) for pair in pairs)
     run(tmp_path / "a", resume=True)
-    assert not differences(tmp_path / "whole", tmp_path / "a")
+    assert not differences(whole, tmp_path / "a")
 
 
 def read_log(folder: Path) -> list[dict]:
@@ -265,9 +183,10 @@ def read_log(folder: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def test_the_log_has_a_line_for_each_step_it_names_once(tmp_path, monkeypatch) -> None:
-    run(tmp_path / "whole")
-    expected = read_log(tmp_path / "whole")
+def test_the_log_has_a_line_for_each_step_it_names_once(
+    tmp_path, monkeypatch, whole
+) -> None:
+    expected = read_log(whole)
     assert [line["step"] for line in expected] == [5, 10, 15, 20]
     for line in expected:
         assert line.keys() == {"step", "seconds", "loss", "images_per_second", "lr"}
@@ -302,8 +221,9 @@ def test_the_speed_in_the_log_is_that_of_the_steps_since_the_line_before(
         run(tmp_path)
     ddpm, history = load_checkpoint(tmp_path / "state.safetensors")
     spent = 1000.0
-    history = replace(history, seconds=spent)
-    save_checkpoint(tmp_path / "state.safetensors", ddpm, history)
+    history.seconds = spent
+    about = files.read(tmp_path / "state.safetensors")[1]["about"]
+    save_checkpoint(tmp_path / "state.safetensors", ddpm, history, **about)
     run(tmp_path, resume=True)
     line = read_log(tmp_path)[2]
     assert line["step"] == 15
@@ -322,14 +242,13 @@ def test_a_log_that_was_lost_begins_anew(tmp_path, monkeypatch) -> None:
 
 
 def test_a_killed_run_can_be_resumed_before_its_first_step(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, whole
 ) -> None:
-    run(tmp_path / "whole")
     with at_step(monkeypatch, 1, killed), pytest.raises(Killed):
         run(tmp_path / "a")
     assert not (tmp_path / "a" / "model.safetensors").exists()
     run(tmp_path / "a", resume=True)
-    assert not differences(tmp_path / "whole", tmp_path / "a")
+    assert not differences(whole, tmp_path / "a")
 
 
 def test_time_is_a_limit_and_steps_are_one(tmp_path) -> None:
@@ -417,9 +336,8 @@ def test_a_training_goes_on_with_its_own_data(tmp_path, monkeypatch) -> None:
 
 
 def test_a_full_disk_ends_a_run_and_leaves_what_was_there(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, whole
 ) -> None:
-    run(tmp_path / "whole")
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -433,7 +351,7 @@ def test_a_full_disk_ends_a_run_and_leaves_what_was_there(
     assert e.value.filename == str(tmp_path / "a" / "state.safetensors")
     assert len(load_checkpoint(tmp_path / "a" / "state.safetensors")[1].losses) == 11
     run(tmp_path / "a", resume=True)
-    assert not differences(tmp_path / "whole", tmp_path / "a")
+    assert not differences(whole, tmp_path / "a")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
@@ -501,27 +419,22 @@ def test_an_unknown_data_set_is_refused(tmp_path) -> None:
 TRAIN = ["-m", "minddpm", "train", "--data", "digits", "--device", "cpu"]
 
 
-def environment(**variables: str) -> dict[str, str]:
-    path = os.pathsep.join([str(ROOT), *sys.path])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
-
-
 @pytest.mark.parametrize("where", [(0, 3), (1, 3)])
-def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch, where) -> None:
-    monkeypatch.setattr("minddpm.train.place", lambda: where)
-    ddpm, samples = begun("MLP")
-    config = TrainConfig(steps=2, batch_size=8)
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch, where) -> None:
+    monkeypatch.setattr(processes, "place", lambda: where)
     with pytest.raises(
         ValueError, match="batch_size must be a multiple of the 3 processes, got 8"
     ):
-        train(ddpm, samples, config, progress=False)
+        run(tmp_path)
+    assert not (tmp_path / "state.safetensors").exists()
 
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch) -> None:
     ddpm, samples = begun("UNet")
     for rank in (1, 0):
         monkeypatch.setattr(runs, "place", lambda rank=rank: (rank, 2))
-        keeper = runs._Keeper(tmp_path, ddpm, "digits", torch.Size([1, 8, 8]), 0.0)
+        about, shape = {"data": "digits"}, torch.Size([1, 8, 8])
+        keeper = runs._Keeper(tmp_path, ddpm, about, shape, 0.0)
         train(
             ddpm,
             samples,
@@ -563,8 +476,7 @@ def test_two_processes_do_what_one_does(tmp_path) -> None:
     )
     parts = ("nn_model.", "shadow.")
     (one, _), (two, _) = (
-        files.read(tmp_path / name / "state.safetensors")
-        for name in ("one", "two")
+        files.read(tmp_path / name / "state.safetensors") for name in ("one", "two")
     )
     assert one.keys() == two.keys()
     assert torch.equal(one["queue"], two["queue"])
@@ -622,7 +534,7 @@ def test_where_one_process_is_killed_the_other_does_not_wait_for_ever(tmp_path) 
 
 @pytest.mark.slow
 def test_kill_and_resume(tmp_path, monkeypatch, capsys) -> None:
-    """A short run of the script; `python tests/kill_and_resume.py` is the long one."""
+    """A short run of the script; tests/app/kill_and_resume.py is the long one."""
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     faults = kill_and_resume(tmp_path, 2, steps=25)

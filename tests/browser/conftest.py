@@ -8,8 +8,8 @@ import pytest
 
 from browser import lab
 from browser.explorer import Explorer
+from rooms import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "build/browser"
 
 

@@ -1,8 +1,8 @@
 """An explorer in the page: its controls, its picture, and what they should show."""
 
 import base64
-import importlib
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -211,4 +211,4 @@ def name_in(cells: list[NotebookNode]) -> str | None:
 
 def home(name: str) -> ModuleType:
     """Return the module of an explorer."""
-    return importlib.import_module(f"{explorers.__name__}.{name}")
+    return sys.modules[getattr(explorers, f"{name}_explorer").__module__]

@@ -5,24 +5,19 @@ One run of a notebook serves all tests of it, in the order in which they stand h
 
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from test_solutions import read
 
+import rooms
 from browser import lab
 from browser.explorer import CUT, RESTS, Explorer, home, name_in
 from minddpm.course.kit.controls import Button, Choice, Control, Slider, Toggle
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = {
-    path.name[:2]: path
-    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-}
+NOTEBOOKS = {path.name[:2]: path for path in rooms.NOTEBOOKS}
 EXPLORERS = {
     number: name
     for number, path in NOTEBOOKS.items()
@@ -332,7 +327,7 @@ def test_a_control_by_keyboard_and_by_mouse(
 @pytest.mark.parametrize("notebook", [NOTEBOOKS["01"]], ids=["01"], indirect=True)
 def test_an_exercise_is_solved_by_typing(notebook, artefacts, record_property):
     page = notebook.page
-    exercise = read(nbformat.read(notebook.path, as_version=4))[0][0]
+    exercise = rooms.read(nbformat.read(notebook.path, as_version=4))[0][0]
     cells = page.locator(".jp-Notebook .jp-Cell")
     source, check = cells.nth(exercise.cell), cells.nth(exercise.check)
     assert "not attempted yet" in check.text_content()

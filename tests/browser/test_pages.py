@@ -16,12 +16,11 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 
+from rooms import NOTEBOOKS, ROOT, tool
+
 pytest.importorskip("sphinx", reason="the site needs Sphinx: pip install -e '.[docs]'")
 pytest.importorskip("sphinxcontrib.katex", reason="pages need KaTeX, from '.[docs]'")
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 class Tags(HTMLParser):
@@ -100,12 +99,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the slides of two notebooks."""
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        import slides as script
-    finally:
-        sys.path.pop(0)
-    folder = tmp_path_factory.mktemp("slides")
+    script, folder = tool("slides"), tmp_path_factory.mktemp("slides")
     for path in (NOTEBOOKS[1], NOTEBOOKS[4]):
         before = path.read_bytes()
         script.slides(path, folder)
@@ -118,9 +112,19 @@ def test_the_site_has_all_pages_and_no_broken_link(site):
     assert {path.stem for path in NOTEBOOKS} == {
         path.stem for path in (site / "notebooks").glob("*.html")
     }
-    modules = {path.stem for path in (ROOT / "minddpm").glob("[a-z]*.py")}
-    pages = {path.stem for path in (site / "api").glob("*.html")}
-    assert {f"minddpm.{module}" for module in modules} <= pages
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for folder in ("minddpm", "minddpm/app")
+        for path in (ROOT / folder).glob("[a-z]*.py")
+    }
+    modules |= {"minddpm.course.checks", "minddpm.course.explorers"}
+    pages = {path.stem: path for path in (site / "api").glob("*.html")}
+    assert modules <= set(pages)
+    for module, name in (
+        ("checks", "check_q_step"),
+        ("explorers", "schedule_explorer"),
+    ):
+        assert name in pages[f"minddpm.course.{module}"].read_text("utf-8")
     if (ROOT / "INSTRUCTORS.md").exists():
         assert (site / "INSTRUCTORS.html").is_file()
     assert not broken(site)

@@ -21,6 +21,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from core.shared import seeded
 from minddpm import data
 
 pytest.importorskip("torchvision")
@@ -377,7 +378,7 @@ LABELS = np.arange(TRAIN) % 10
         (
             {"train_images": idx(np.zeros((TRAIN - 1, 28, 28)))},
             re.escape(
-                "the train images must be uint8 of shape (30, 1, 28, 28), got "
+                "the train images must be uint8, (30, 1, 28, 28), got "
                 "torch.uint8 of shape (29, 1, 28, 28)"
             ),
         ),
@@ -588,7 +589,10 @@ def check_failed_download(
         with pytest.raises(RuntimeError) as caught:
             data.load(name, root=root)
         message = str(caught.value)
-        assert f"could not load '{name}': not in {folder}, and download from" in message
+        assert (
+            f"could not load '{name}': not in {folder}, and the download from"
+            in message
+        )
         cls = getattr(datasets, data._SOURCES[name].dataset)
         for url in getattr(cls, "mirrors", None) or [cls.url]:
             assert url in message
@@ -704,7 +708,7 @@ SETS = {"ring": 8, "moons": 2, "swiss_roll": 4, "outline": 1}
 
 
 def draw(name: str, n: int = N, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    return data.points(name, n, generator=torch.Generator().manual_seed(seed))
+    return data.points(name, n, generator=seeded(seed))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -745,7 +749,7 @@ def test_points_follow_the_generator(name):
     one, two, other = draw(name, 50), draw(name, 50), draw(name, 50, seed=1)
     assert_close(one, two, rtol=0, atol=0)
     assert not torch.equal(one[0], other[0])
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     first, second = (data.points(name, 50, generator=generator) for _ in range(2))
     assert torch.equal(first[0], one[0])
     assert not torch.equal(second[0], one[0])
@@ -835,7 +839,8 @@ def test_swiss_roll_labels_are_quarters_from_the_inside_out():
 
 def sides() -> tuple[torch.Tensor, torch.Tensor]:
     """Return where each side of the outline starts, and its vector."""
-    corners = torch.tensor(data._SAUROPOD, dtype=torch.float64)
+    file = Path(data.__file__).with_name("outline.csv")
+    corners = torch.from_numpy(np.loadtxt(file, delimiter=","))
     return corners, corners.roll(-1, dims=0) - corners
 
 
@@ -889,15 +894,5 @@ def test_number_of_points_is_checked():
 
 
 def test_generator_is_checked():
-    with pytest.raises(
-        TypeError, match=r"generator must be a torch\.Generator or None"
-    ):
+    with pytest.raises(TypeError, match=r"generator must be a Generator, got int; tor"):
         data.points("ring", 5, generator=0)
-
-    class Elsewhere(torch.Generator):
-        device = torch.device("cuda")
-
-    with pytest.raises(
-        ValueError, match="generator must be on the CPU, got one on cuda"
-    ):
-        data.points("ring", 5, generator=Elsewhere())

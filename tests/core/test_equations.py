@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+import minddpm
+from core.shared import Net, seeded
 from minddpm import DDPM, MLP, Schedule, ddpm_schedules
 from minddpm.oracle import GaussianMixture
 
@@ -140,6 +142,53 @@ def test_a_schedule_is_immutable() -> None:
         Schedule.linear(10).betas = torch.zeros(11)  # type: ignore[misc]
 
 
+# --- the tables of a model are its buffers -------------------------------------------
+
+
+def test_the_tables_that_work_are_the_buffers_wherever_they_came_from(tmp_path) -> None:
+    """A file must not hold the tables that a model began with and then lost."""
+    one, other = (DDPM(MLP(2, 8), schedule=SCHEDULES[k]) for k in ("cosine", "sigmoid"))
+    other.load_state_dict(one.state_dict())
+    minddpm.save(tmp_path / "other", other)
+    x0, eps = torch.ones(100, 2), torch.zeros(100, 2)
+    t = torch.arange(1, 101)
+    for ddpm in (other, minddpm.load(tmp_path / "other")):
+        assert ddpm.n_T == ddpm.schedule.T == 100
+        for name, table in SCHEDULES["cosine"].tables().items():
+            assert torch.equal(ddpm.schedule.tables()[name], table), name
+        buffers, expected = dict(ddpm.named_buffers()), dict(one.named_buffers())
+        assert buffers.keys() == expected.keys()
+        assert all(torch.equal(buffers[name], expected[name]) for name in expected)
+        assert torch.equal(ddpm.q_sample(x0, t, eps), one.q_sample(x0, t, eps))
+
+
+def test_a_models_schedule_is_a_copy_of_its_buffers() -> None:
+    ddpm, given = model(SCHEDULES["cosine"]), SCHEDULES["cosine"].betas.clone()
+    ddpm.schedule.betas.zero_()
+    assert torch.equal(ddpm.betas, given)
+    assert torch.equal(SCHEDULES["cosine"].betas, given)
+    ddpm.betas.zero_()
+    assert not ddpm.schedule.betas.any()
+    assert torch.equal(SCHEDULES["cosine"].betas, given)
+    assert ddpm.double().schedule.snr.dtype == torch.float32
+
+
+def test_an_oracle_of_another_schedule_is_refused() -> None:
+    """Its answers hold for its own times; of as many steps they would be taken."""
+    exact = GaussianMixture(torch.zeros(1, 1), 0.3, SCHEDULES["cosine"])
+    refused = (
+        r"schedule must be nn_model\.schedule, Schedule\(T=100, .* got Schedule\(T="
+    )
+    with pytest.raises(ValueError, match=refused + "100"):
+        DDPM(exact, schedule=SCHEDULES["sigmoid"])
+    with pytest.raises(ValueError, match=refused + "1000"):
+        DDPM(exact)
+    DDPM(exact, schedule=Schedule.cosine(100))  # as good as the same
+    net = MLP(1, 8)
+    net.schedule = "a network may call something else so"
+    DDPM(net, schedule=SCHEDULES["sigmoid"])
+
+
 # --- the forward process -------------------------------------------------------------
 
 
@@ -158,7 +207,7 @@ def moments(x: torch.Tensor) -> list[tuple[float, float]]:
 def test_eq_2_iterated_is_eq_4(name: str, x0: float) -> None:
     """Mean, variance and kurtosis of the chain, within 5 standard errors."""
     n, schedule = 20_000, SCHEDULES[name]
-    ddpm, generator = model(schedule), torch.Generator().manual_seed(0)
+    ddpm, generator = model(schedule), seeded()
     start = x = torch.full((n, 1), x0, dtype=torch.float64)
     times = [1, 2, schedule.T // 3, schedule.T]
     for t in range(1, schedule.T + 1):
@@ -175,7 +224,7 @@ def test_eq_2_iterated_is_eq_4(name: str, x0: float) -> None:
 
 def test_eq_2_increments_are_gaussian() -> None:
     """Kurtosis 3 of one step's increment: uniform noise of that variance has 1.8."""
-    generator = torch.Generator().manual_seed(1)
+    generator = seeded(1)
     x = model(SCHEDULES["linear"]).q_step(
         torch.zeros(100_000, 1), 500, generator=generator
     )
@@ -187,7 +236,7 @@ def test_eq_2_increments_are_gaussian() -> None:
 def test_eqs_6_and_7_against_least_squares_on_chains(t: int) -> None:
     """Regress x_{t−1} on (x_0, x_t): coefficients are μ̃'s, the residual is β̃."""
     n, schedule = 200_000, SCHEDULES["linear, T = 50"]
-    ddpm, generator = model(schedule), torch.Generator().manual_seed(t)
+    ddpm, generator = model(schedule), seeded(t)
     x0 = torch.randn(n, 1, generator=generator, dtype=torch.float64)
     x_s = x0 if t == 1 else ddpm.q_sample(x0, t - 1, generator=generator)
     x_t = ddpm.q_step(x_s, t, generator=generator)
@@ -215,7 +264,7 @@ def test_eqs_6_and_7_against_least_squares_on_chains(t: int) -> None:
 def test_eq_11_is_eq_7_with_x0_hat(schedule: Schedule) -> None:
     """(x_t − β_t/√(1−ᾱ_t) ε) / √α_t = μ̃(x_t, x̂_0(x_t, ε)), for every t."""
     T = schedule.T
-    ddpm, generator = model(schedule, dim=2), torch.Generator().manual_seed(2)
+    ddpm, generator = model(schedule, dim=2), seeded(2)
     x_t = torch.randn(T, 2, generator=generator, dtype=torch.float64)
     eps = torch.randn(T, 2, generator=generator, dtype=torch.float64)
     t = torch.arange(1, T + 1)
@@ -233,7 +282,7 @@ def test_eq_11_is_eq_7_with_x0_hat(schedule: Schedule) -> None:
 @every_schedule
 def test_eq_15_inverts_eq_4(schedule: Schedule) -> None:
     T = schedule.T
-    ddpm, generator = model(schedule, dim=2), torch.Generator().manual_seed(3)
+    ddpm, generator = model(schedule, dim=2), seeded(3)
     x0 = torch.randn(T, 2, generator=generator, dtype=torch.float64)
     eps = torch.randn(T, 2, generator=generator, dtype=torch.float64)
     t = torch.arange(1, T + 1)
@@ -244,38 +293,25 @@ def test_eq_15_inverts_eq_4(schedule: Schedule) -> None:
 # --- the loss ------------------------------------------------------------------------
 
 
-class Recorder(torch.nn.Module):
-    """Answers with a constant and remembers what it was asked."""
-
-    def __init__(self, answer: float = 0.0, n_classes: int = 10) -> None:
-        super().__init__()
-        self.answer, self.n_classes, self.calls = answer, n_classes, []
-
-    def forward(
-        self,
-        x_t: torch.Tensor,
-        c: torch.Tensor,
-        t: torch.Tensor,
-        context_mask: torch.Tensor,
-    ) -> torch.Tensor:
-        self.calls.append((x_t, c, t, context_mask))
-        return torch.full_like(x_t, self.answer)
+def recorder() -> Net:
+    """Answers zero and remembers what it was asked."""
+    return Net(lambda x_t, c, t, mask: 0 * x_t, n_classes=10)
 
 
 def test_eq_14_is_one_for_a_network_that_answers_zero() -> None:
-    ddpm = DDPM(Recorder(), n_T=1000)
-    generator = torch.Generator().manual_seed(0)
+    ddpm = DDPM(recorder(), n_T=1000)
+    generator = seeded()
     x0 = torch.randn(4000, 1, 5, 5, generator=generator)
     loss = ddpm(x0, torch.zeros(4000, dtype=torch.int64), generator=generator)
     error = math.sqrt(2 / x0.numel())  # ε² has mean 1 and variance 2
-    assert abs(float(loss) - 1) < 5 * error
+    assert abs(float(loss.detach()) - 1) < 5 * error
 
 
 def test_the_loss_of_the_exact_network_is_the_closed_form_floor() -> None:
     """For N(0, s²) data, Var(ε | x_t) = ᾱ s² / (ᾱ s² + 1 − ᾱ)."""
     s, schedule = 0.3, SCHEDULES["cosine"]
     exact = GaussianMixture(torch.zeros(1, 1), s, schedule)
-    ddpm, generator = DDPM(exact, schedule=schedule), torch.Generator().manual_seed(0)
+    ddpm, generator = DDPM(exact, schedule=schedule), seeded()
     for t in (1, 10, 50, 90, 100):
         x0 = s * torch.randn(40_000, 1, generator=generator)
         losses = ddpm.losses(x0, t, generator=generator)
@@ -286,9 +322,9 @@ def test_the_loss_of_the_exact_network_is_the_closed_form_floor() -> None:
 
 
 def test_times_are_uniform_on_1_to_T_inclusive() -> None:
-    net, n, T = Recorder(), 50_000, 10
+    net, n, T = recorder(), 50_000, 10
     ddpm = DDPM(net, betas=(1e-3, 0.2), n_T=T)
-    ddpm(torch.zeros(n, 2), generator=torch.Generator().manual_seed(0))
+    ddpm(torch.zeros(n, 2), generator=seeded())
     counts = (net.calls[0][2] * T).round().long().bincount(minlength=T + 1)
     assert counts[0] == 0
     assert len(counts) == T + 1
@@ -300,10 +336,10 @@ def test_times_are_uniform_on_1_to_T_inclusive() -> None:
 def test_labels_are_dropped_at_the_rate_asked_for_and_kept_unchanged(
     drop_prob: float,
 ) -> None:
-    net, n = Recorder(), 20_000
+    net, n = recorder(), 20_000
     ddpm = DDPM(net, drop_prob=drop_prob)
     c = torch.arange(n) % 10
-    ddpm(torch.zeros(n, 2), c, generator=torch.Generator().manual_seed(0))
+    ddpm(torch.zeros(n, 2), c, generator=seeded())
     _, labels, t, mask = net.calls[0]
     assert_close(labels, c)
     assert mask.shape == c.shape
@@ -314,13 +350,13 @@ def test_labels_are_dropped_at_the_rate_asked_for_and_kept_unchanged(
 
 
 def test_without_labels_every_label_is_hidden() -> None:
-    net = Recorder()
+    net = recorder()
     DDPM(net, drop_prob=0.0)(torch.zeros(5, 2))
     assert_close(net.calls[0][3], torch.ones(5))
 
 
 def test_the_table_that_scales_the_image_is_sqrtab() -> None:
-    ddpm = DDPM(Recorder(), n_T=1000)
+    ddpm = DDPM(recorder(), n_T=1000)
     x0, none = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
     assert_close(ddpm.q_sample(x0, 300, none), ddpm.sqrtab[300] * x0)
     assert_close(ddpm.q_sample(none, 300, x0), ddpm.sqrtmab[300] * x0)
@@ -332,30 +368,23 @@ def test_the_table_that_scales_the_image_is_sqrtab() -> None:
 # --- guidance ------------------------------------------------------------------------
 
 
-class ByLabel(torch.nn.Module):
+def by_label() -> Net:
     """Answers the label, or −1 where it is dropped."""
 
-    n_classes = 10
+    def answer(x_t, c, t, mask):
+        return torch.where(mask == 1, -1.0, c.to(t))[:, None].expand_as(x_t)
 
-    def forward(
-        self,
-        x_t: torch.Tensor,
-        c: torch.Tensor,
-        t: torch.Tensor,
-        context_mask: torch.Tensor,
-    ) -> torch.Tensor:
-        answer = torch.where(context_mask == 1, -torch.ones_like(t), c.to(t))
-        return answer[:, None].expand_as(x_t)
+    return Net(answer, n_classes=10)
 
 
 @pytest.mark.parametrize("w", [-1.0, -0.5, 0.0, 1.0, 4.0])
 def test_cfg_eq_6(w: float) -> None:
-    ddpm, c = DDPM(ByLabel()), torch.tensor([0, 3, 9])
+    ddpm, c = DDPM(by_label()), torch.tensor([0, 3, 9])
     guided = ddpm.predict_eps(torch.zeros(3, 2), 7, c, w)
     expected = (1 + w) * c.float() - w * -1.0
     assert_close(guided, expected[:, None].expand(3, 2))
 
 
 def test_without_labels_the_prediction_is_the_unconditional_one() -> None:
-    got = DDPM(ByLabel()).predict_eps(torch.zeros(3, 2), 7)
+    got = DDPM(by_label()).predict_eps(torch.zeros(3, 2), 7)
     assert_close(got, -torch.ones(3, 2))

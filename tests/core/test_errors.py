@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from minddpm import DDPM, EMA, MLP, Schedule, TrainConfig, UNet, ancestral, ddim
+from core.shared import Net
+from minddpm import (
+    DDPM,
+    EMA,
+    MLP,
+    History,
+    Schedule,
+    TrainConfig,
+    UNet,
+    ancestral,
+    ddim,
+)  # fmt: skip
 from minddpm import ddpm_schedules as tables
 from minddpm.train import train
 
@@ -13,13 +24,6 @@ X = torch.zeros(3, 2)
 C = torch.tensor([0, 1, 2])
 DDPM_3 = DDPM(MLP(2, 8, 3), n_T=10)
 DATA = (torch.zeros(3, 2), C)
-
-
-class Shrinks(torch.nn.Module):
-    """A network whose output has the wrong shape."""
-
-    def forward(self, x_t, c, t, context_mask):
-        return x_t[:, :1]
 
 
 BAD_CALLS = {
@@ -54,22 +58,27 @@ BAD_CALLS = {
     "rescaled beyond one": (
         lambda: Schedule.linear(10, rescale=True),
         ValueError,
-        r"multiplied by 1000/T = 100; .*Schedule\.cosine",
+        r"beta_T < 0\.01 = T/1000, for they are rescaled, got 0\.0001 and .*cosine",
+    ),
+    "beta_T above one before it is rescaled": (
+        lambda: Schedule.linear(2000, 1e-4, 1.5, rescale=True),
+        ValueError,
+        r"0 < beta_1 < beta_T < 1, got 0\.0001 and 1\.5",
     ),
     "empty betas": (
         lambda: Schedule.from_betas([]),
         ValueError,
-        r"betas must be 1-D with at least one entry .* got shape \(0,\)",
+        r"the shape of betas must be \(T,\), T > 0, got \(0,\)",
     ),
     "2-D betas": (
         lambda: Schedule.from_betas(torch.full((2, 2), 0.1)),
         ValueError,
-        r"betas must be 1-D .* got shape \(2, 2\)",
+        r"the shape of betas must be \(T,\), T > 0, got \(2, 2\)",
     ),
     "beta zero": (
         lambda: Schedule.from_betas([0.1, 0.0]),
         ValueError,
-        r"betas must be in \(0, 1\).* got β_2 = 0",
+        r"betas must be in \(0, 1\), got β_2 = 0; they are variances",
     ),
     "beta NaN": (
         lambda: Schedule.from_betas([math.nan]),
@@ -89,12 +98,27 @@ BAD_CALLS = {
     "sigmoid backwards": (
         lambda: Schedule.sigmoid(10, start=3, end=-3),
         ValueError,
-        "start must be less than end and tau positive, got start = 3",
+        "start must be less than end, got 3 and -3",
+    ),
+    "sigmoid from nowhere": (
+        lambda: Schedule.sigmoid(10, start=-math.inf),
+        ValueError,
+        "start must be finite, got -inf",
+    ),
+    "sigmoid to a word": (
+        lambda: Schedule.sigmoid(10, end="3"),
+        TypeError,
+        "end must be a number, got '3'",
     ),
     "sigmoid cold": (
         lambda: Schedule.sigmoid(10, tau=0.0),
         ValueError,
-        r"start must be less than end and tau positive, .* tau = 0\.0",
+        r"tau must be positive, got 0\.0",
+    ),
+    "sigmoid hot": (
+        lambda: Schedule.sigmoid(10, tau=math.nan),
+        ValueError,
+        "tau must be finite, got nan",
     ),
     "notes' schedule swapped": (
         lambda: tables(0.02, 1e-4, 100),
@@ -126,12 +150,12 @@ BAD_CALLS = {
     "schedule and n_T": (
         lambda: DDPM(MLP(), n_T=50, schedule=Schedule.cosine(20)),
         ValueError,
-        "replaces betas and n_T, .*n_T = 50 as well: leave them out",
+        "schedule must replace betas and n_T, .*n_T = 50 as well: leave them out",
     ),
     "schedule and betas": (
         lambda: DDPM(MLP(), betas=(0.1, 0.2), schedule=Schedule.cosine(20)),
         ValueError,
-        r"replaces betas and n_T, got betas = \(0\.1, 0\.2\)",
+        r"schedule must replace betas and n_T, got betas = \(0\.1, 0\.2\)",
     ),
     # the forward process
     "t zero": (lambda: DDPM_3.q_sample(X, 0), ValueError, r"t must be in 1…10, got 0"),
@@ -163,7 +187,17 @@ BAD_CALLS = {
     "x an array": (
         lambda: DDPM_3.q_sample(X.numpy(), 1),
         TypeError,
-        r"x must be a float tensor, got ndarray; .*torch\.as_tensor",
+        r"x0 must be a float tensor, got ndarray; .*torch\.as_tensor",
+    ),
+    "x_s an array": (
+        lambda: DDPM_3.q_step(X.numpy(), 1),
+        TypeError,
+        r"x_s must be a float tensor, got ndarray; .*torch\.as_tensor",
+    ),
+    "x a number": (
+        lambda: DDPM_3(torch.tensor(1.0)),
+        ValueError,
+        r"x must have shape \(B, \*D\), got a single number",
     ),
     "x of bytes": (
         lambda: DDPM_3(torch.zeros(3, 2, dtype=torch.uint8), C),
@@ -178,7 +212,17 @@ BAD_CALLS = {
     "x on another device": (
         lambda: DDPM_3.q_sample(X.to("meta"), 1, X.to("meta")),
         ValueError,
-        r"x must be on the model's device, cpu, got meta; .*\.to\(ddpm\.device\)",
+        r"x0 must be on the model's device, cpu, got meta; .*x0\.to\(ddpm\.device\)",
+    ),
+    "batch on another device": (
+        lambda: DDPM_3(X.to("meta"), C),
+        ValueError,
+        r"x must be on the model's device, cpu, got meta; .*x\.to\(ddpm\.device\)",
+    ),
+    "x_t on another device": (
+        lambda: DDPM_3.predict_x0(X.to("meta"), 1, X.to("meta")),
+        ValueError,
+        r"x_t must be on the model's device, cpu, got meta; .*x_t\.to\(ddpm\.device\)",
     ),
     "x0 of another shape": (
         lambda: DDPM_3.q_posterior(X[:2], X, 1),
@@ -242,7 +286,7 @@ BAD_CALLS = {
         "w must be a number, got '2'",
     ),
     "network answers another shape": (
-        lambda: DDPM(Shrinks())(X),
+        lambda: DDPM(Net(lambda x_t, *given: x_t[:, :1]))(X),
         ValueError,
         r"nn_model's output must have shape \(3, 2\), got \(3, 1\)",
     ),
@@ -270,7 +314,47 @@ BAD_CALLS = {
     "sample elsewhere": (
         lambda: DDPM_3.sample(1, (2,), "meta"),
         ValueError,
-        "x must be on the model's device, cpu, got meta",
+        "x_T must be on the model's device, cpu, got meta",
+    ),
+    "sample with w": (  # which is called guide_w here, and must not be passed over
+        lambda: DDPM_3.sample(1, (2,), w=2.0),
+        TypeError,
+        r"ancestral\(\) got multiple values for keyword argument 'w'",
+    ),
+    "sample guided by a word": (
+        lambda: DDPM_3.sample(1, (2,), guide_w="2"),
+        TypeError,
+        "guide_w must be a number, got '2'",
+    ),
+    "sample with an unknown option": (
+        lambda: DDPM_3.sample(1, (2,), steps=5),
+        TypeError,
+        r"ancestral\(\) got an unexpected keyword argument 'steps'",
+    ),
+    "sample from a seed": (
+        lambda: DDPM_3.sample(1, (2,), generator=0),
+        TypeError,
+        r"generator must be a Generator, got int; torch\.Generator\(\) makes one",
+    ),
+    "ancestral elsewhere": (
+        lambda: ancestral(DDPM_3, X.to("meta")),
+        ValueError,
+        r"x_T must be on the model's device, cpu, got meta; .*x_T\.to\(ddpm\.device\)",
+    ),
+    "ancestral from a number": (
+        lambda: ancestral(DDPM_3, torch.tensor(1.0)),
+        ValueError,
+        r"x_T must have shape \(B, \*D\), got a single number",
+    ),
+    "ancestral with an unknown option": (
+        lambda: ancestral(DDPM_3, X, clip=1.0),
+        TypeError,
+        r"ancestral\(\) got an unexpected keyword argument 'clip'",
+    ),
+    "ddim elsewhere": (
+        lambda: ddim(DDPM_3, X.to("meta"), steps=5),
+        ValueError,
+        "x_T must be on the model's device, cpu, got meta",
     ),
     "ancestral of a network": (
         lambda: ancestral(MLP(), X),
@@ -415,12 +499,27 @@ BAD_CALLS = {
         ValueError,
         "labels must be in 0…2 for n_classes = 3, got 3",
     ),
+    "train from a seed": (
+        lambda: train(DDPM_3, DATA, generator=0),
+        TypeError,
+        "generator must be a Generator, got int",
+    ),
+    "train, resuming a file": (
+        lambda: train(DDPM_3, DATA, resume="state"),
+        TypeError,
+        "resume must be a History, got str",
+    ),
+    "train, resuming another model": (
+        lambda: train(DDPM_3, DATA, resume=History(DDPM(MLP()), TrainConfig())),
+        ValueError,
+        "resume must be a history of this model, got one of another",
+    ),
     "no steps": (lambda: TrainConfig(steps=0), ValueError, "steps must be at least 1"),
     "lr zero": (lambda: TrainConfig(lr=0), ValueError, "lr must be positive, got 0"),
-    "time_power zero": (
-        lambda: TrainConfig(time_power=0.0),
+    "lr negative": (
+        lambda: TrainConfig(lr=-1.0),
         ValueError,
-        r"time_power must be positive, got 0\.0",
+        r"lr must be positive, got -1\.0",
     ),
     "lr a string": (
         lambda: TrainConfig(lr="fast"),

@@ -7,33 +7,23 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from minddpm import data, metrics
-from minddpm.app import evaluation, pictures
-from minddpm.app.classifier import Classifier, fit_classifier
-from minddpm.metrics import (
-    class_accuracy,
-    frechet_distance,
-    nearest_distances,
-)
-
-
-def draws(*shape: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+from core.shared import randn, seeded
+from minddpm import data
+from minddpm.metrics import class_accuracy, frechet_distance, nearest_distances
 
 
 def with_moments(
     n: int, mean: torch.Tensor, covariance: torch.Tensor, seed: int = 0
 ) -> torch.Tensor:
     """Numbers whose mean and covariance (over n − 1) are these, but for rounding."""
-    x = draws(n, len(mean), seed=seed)
+    x = randn(n, len(mean), seed=seed)
     x = x - x.mean(0)
     x = x @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(x.T)).T)
     return x @ torch.linalg.cholesky(covariance).T + mean
 
 
 def rotation(d: int, seed: int = 0) -> torch.Tensor:
-    return torch.linalg.qr(draws(d, d, seed=seed))[0]
+    return torch.linalg.qr(randn(d, d, seed=seed))[0]
 
 
 # --- Fréchet distance -----------------------------------------------------------------
@@ -59,9 +49,9 @@ def test_frechet_distance_of_gaussians_with_the_same_axes(turned: bool) -> None:
 def test_frechet_distance_with_axes_of_their_own_is_that_of_scipy() -> None:
     linalg = pytest.importorskip("scipy.linalg")
     for seed in range(3):
-        a, b = (draws(6, 6, seed=10 * seed + k) for k in range(2))
+        a, b = (randn(6, 6, seed=10 * seed + k) for k in range(2))
         a, b = a @ a.T + 0.1 * torch.eye(6), b @ b.T + 0.1 * torch.eye(6)
-        mean = draws(6, seed=seed)
+        mean = randn(6, seed=seed)
         one = with_moments(100, mean, a)
         other = with_moments(40, 0 * mean, b, seed=1)
         root = linalg.sqrtm((a @ b).numpy())
@@ -79,7 +69,7 @@ def test_frechet_distance_of_draws_is_that_of_their_laws() -> None:
     4 (s_1 − s_2)² (s_1² + s_2²) / 2n, to first order in 1/n.
     """
     n, m, s_1, s_2 = 20_000, 0.7, 1.0, 1.8
-    x = draws(2, n, 1)
+    x = randn(2, n, 1)
     got = frechet_distance(s_1 * x[0], m + s_2 * x[1])
     both = (s_1**2 + s_2**2) / n
     expected = m**2 + (s_1 - s_2) ** 2 + 1.5 * both
@@ -89,7 +79,7 @@ def test_frechet_distance_of_draws_is_that_of_their_laws() -> None:
 
 
 def test_frechet_distance_is_symmetric_and_zero_for_the_same() -> None:
-    one, other = draws(80, 5), 2 * draws(60, 5, seed=1) + 1
+    one, other = randn(80, 5), 2 * randn(60, 5, seed=1) + 1
     assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(one, one.flip(0)) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(one, other) == pytest.approx(frechet_distance(other, one))
@@ -102,7 +92,7 @@ def test_frechet_distance_is_symmetric_and_zero_for_the_same() -> None:
 
 def test_frechet_distance_with_features_that_never_change() -> None:
     """More features than rows, and some that are always 0, as after a ReLU."""
-    one, other = draws(10, 30), draws(12, 30, seed=1)
+    one, other = randn(10, 30), randn(12, 30, seed=1)
     one[:, :5] = other[:, :5] = 0
     got = frechet_distance(one.float(), other.float())
     assert math.isfinite(got)
@@ -114,24 +104,24 @@ def test_frechet_distance_with_features_that_never_change() -> None:
 
 
 def test_nearest_distances_by_brute_force() -> None:
-    samples, real = draws(300, 1, 4, 4).float(), draws(50, 1, 4, 4, seed=1).float()
+    samples, real = randn(300, 1, 4, 4).float(), randn(50, 1, 4, 4, seed=1).float()
     squares = (samples[:, None] - real).square().flatten(2).mean(2)
     assert_close(nearest_distances(samples, real), squares.amin(1).sqrt())
 
 
 def test_copies_have_no_distance() -> None:
-    real = draws(100, 1, 4, 4).float()
+    real = randn(100, 1, 4, 4).float()
     chosen = torch.tensor([5, 99, 0, 5])
     assert nearest_distances(real[chosen], real).max() < 1e-3
     off = real[chosen] + 0.1
     assert_close(nearest_distances(off, real), torch.full((4,), 0.1), rtol=1e-3, atol=0)
 
 
-# --- classifiers ----------------------------------------------------------------------
+# --- class accuracy --------------------------------------------------------------------
 
 
 def test_class_accuracy_is_the_share_read_as_labelled() -> None:
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     centres = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     c = torch.arange(300) % 3
     x = centres[c] + 0.1 * torch.randn(300, 2, generator=generator)
@@ -145,100 +135,10 @@ def test_class_accuracy_is_the_share_read_as_labelled() -> None:
 def test_class_accuracy_reads_digits() -> None:
     train, test = data.load("digits"), data.load("digits", "test")
     assert class_accuracy(test, train) > 0.97
-    pixels = test[0].flatten(1)[:, torch.randperm(64)].view_as(test[0])
+    pixels = (
+        test[0].flatten(1)[:, torch.randperm(64, generator=seeded())].view_as(test[0])
+    )
     assert class_accuracy((pixels, test[1]), train) < 0.6
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[metrics.Labelled, metrics.Labelled]:
-    return data.load("digits"), data.load("digits", "test")
-
-
-def test_a_classifier_is_made_by_its_seed_alone(digits) -> None:
-    real = digits[0][0][:600], digits[0][1][:600]
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    one = fit_classifier(real, epochs=2, progress=False)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    same = fit_classifier(real, epochs=2, progress=False).state_dict()
-    other = fit_classifier(real, epochs=2, seed=1, progress=False).state_dict()
-    assert not one.training
-    for name, tensor in one.state_dict().items():
-        assert torch.equal(tensor, same[name]), name
-    assert not torch.equal(one.head.weight, other["head.weight"])
-
-
-def test_a_classifier_learns_digits(digits) -> None:
-    net = fit_classifier(digits[0], epochs=45, progress=False)
-    with torch.no_grad():
-        right = (net(digits[1][0]).argmax(1) == digits[1][1]).double().mean()
-        features = net.features(digits[1][0])
-    assert right > 0.9
-    assert features.shape == (len(digits[1][0]), 64)
-    assert (features >= 0).all()
-
-
-def test_a_classifier_knows_colours_and_few_pictures() -> None:
-    x = draws(20, 3, 16, 16).float()
-    net = fit_classifier((x, torch.arange(20) % 4), epochs=1, progress=False)
-    assert net(x).shape == (20, 4)
-
-
-# --- evaluate -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def measured(tmp_path, monkeypatch, digits, capsys):
-    """Evaluate pictures by way of a file."""
-    monkeypatch.setenv("MINDDPM_DEVICE", "cpu")
-    net = fit_classifier(digits[0], epochs=12, progress=False)
-    monkeypatch.setattr(evaluation, "fit_classifier", lambda *args, **kwargs: net)
-
-    def measure(x: torch.Tensor, c: torch.Tensor | None) -> evaluation.Evaluation:
-        (tmp_path / "x.npz").write_bytes(pictures.npz(x, c))
-        return evaluation.evaluate(tmp_path / "x.npz", "digits")
-
-    return measure
-
-
-def test_real_pictures_copies_and_noise_are_told_apart(measured, digits) -> None:
-    train, test = digits
-    n = len(test[0])
-    real = measured(*test)
-    assert real.n == n
-    assert real.accuracy == pytest.approx(real.real_accuracy, abs=1e-9)
-    # the same pictures, but for their rounding to 256 shades
-    assert real.frechet == pytest.approx(real.real_frechet, rel=0.02)
-    assert real.nearest == pytest.approx(real.real_nearest, rel=0.01)
-    copies = measured(train[0][:n], train[1][:n])
-    assert copies.nearest < 0.5 / 127.5
-    assert copies.nearest < 0.05 * copies.real_nearest
-    assert copies.real_nearest == real.real_nearest
-    noise = measured(draws(*test[0].shape).float(), test[1])
-    assert noise.frechet > 10 * noise.real_frechet
-    assert noise.nearest > noise.real_nearest
-    assert noise.accuracy < 0.4
-    wrong = measured(test[0], (test[1] + 1) % 10)
-    assert wrong.accuracy < 0.1
-
-
-def test_few_and_many_and_without_labels(measured, digits) -> None:
-    few = measured(digits[1][0][:40], None)
-    assert (few.n, few.accuracy) == (40, None)
-    assert "no labels" in str(few)
-    many = measured(*digits[0])
-    assert many.n == len(digits[1][0])
-    lines = str(many).splitlines()
-    assert f"n = {many.n}" in lines[0]
-    assert f"{many.accuracy:.4f}" in lines[1]
-    assert f"ratio {many.frechet / many.real_frechet:.2f}" in lines[2]
-    assert f"{many.real_nearest:.4f}" in lines[3]
-
-
-def test_pictures_of_another_size_are_refused(measured) -> None:
-    with pytest.raises(ValueError, match=r"pictures must have shape .*1, 8, 8.*28, 28"):
-        measured(torch.zeros(5, 1, 28, 28), None)
 
 
 # --- refusals -------------------------------------------------------------------------
@@ -249,17 +149,23 @@ X, C = torch.zeros(4, 3), torch.tensor([0, 1, 0, 1])
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: frechet_distance(X, X[:1]), ValueError, "other must hold 2 rows .* 1"),
+        (
+            lambda: frechet_distance(X, X[:1]),
+            ValueError,
+            "the rows of other must be .* 2, got 1",
+        ),
         (lambda: frechet_distance(X, X[:, :2]), ValueError, "other must have shape"),
         (lambda: frechet_distance(X[0], X), ValueError, "one must have shape"),
         (lambda: frechet_distance(X.long(), X), TypeError, "one must be a float"),
         (lambda: nearest_distances(X, X[:, :2]), ValueError, "real must have shape"),
         (lambda: nearest_distances(X, C), TypeError, "real must be a float tensor"),
         (lambda: class_accuracy((X, C[:3]), (X, C)), ValueError, "labels of samples"),
-        (lambda: class_accuracy((X, C), (X[:0], C[:0])), ValueError, "real must hold"),
+        (
+            lambda: class_accuracy((X, C), (X[:0], C[:0])),
+            ValueError,
+            "number of real must be .*1, got 0",
+        ),
         (lambda: class_accuracy((X[:, :2], C), (X, C)), ValueError, "real must have"),
-        (lambda: Classifier(0), ValueError, "in_channels must be at least 1, got 0"),
-        (lambda: Classifier(1, 1), ValueError, "n_classes must be at least 2, got 1"),
     ],
 )
 def test_bad_calls_are_refused(call, error, message: str) -> None:

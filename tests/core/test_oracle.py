@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from core.shared import randn, seeded
 from minddpm import oracle
 from minddpm.ddpm import DDPM
 from minddpm.oracle import ExactDenoiser, GaussianMixture, loss_floor
@@ -15,14 +16,6 @@ from minddpm.schedule import Schedule
 T = 100
 LINEAR = Schedule.linear(T, rescale=True)
 COSINE = Schedule.cosine(T)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, generator=seeded(seed), dtype=dtype)
 
 
 def mixture(schedule: Schedule = COSINE) -> GaussianMixture:
@@ -489,12 +482,8 @@ POINTS = torch.zeros(3, 2)
     [
         ({"means": [0.0]}, TypeError, "means must be a float tensor, got list"),
         ({"means": torch.zeros(3, 2).long()}, TypeError, "means must be a float"),
-        ({"means": torch.zeros(0, 2)}, ValueError, r"at least one sample, got.*\(0, 2"),
-        (
-            {"means": torch.tensor(1.0)},
-            ValueError,
-            r"at least one sample, got shape \(",
-        ),
+        ({"means": POINTS[:0]}, ValueError, r"means must hold samples, got.* \(0, 2\)"),
+        ({"means": torch.tensor(1.0)}, ValueError, r"means must hold samples, .* \(\)"),
         ({"means": POINTS + math.nan}, ValueError, "means must be finite.*got nan"),
         ({"stds": -1.0}, ValueError, "stds must be finite and at least 0, got -1"),
         ({"stds": "wide"}, TypeError, "stds must be a number, got 'wide'"),
@@ -520,6 +509,7 @@ POINTS = torch.zeros(3, 2)
             TypeError,
             "schedule must be a Schedule, got int.*from_be",
         ),
+        ({"schedule": None}, TypeError, "schedule must be a Schedule, got NoneType"),
         ({"labels": torch.zeros(3)}, TypeError, "labels must be an int64 tensor"),
         ({"labels": torch.arange(2)}, ValueError, r"labels must have shape \(3,\)"),
         (
@@ -536,7 +526,7 @@ def test_bad_mixture(options, error, match):
 
 
 def test_bad_data():
-    with pytest.raises(ValueError, match=r"data must hold at least one sample.*\(0, 2"):
+    with pytest.raises(ValueError, match=r"data must hold samples, got shape \(0, 2\)"):
         ExactDenoiser(POINTS[:0], COSINE)
     with pytest.raises(
         ValueError, match=r"data must be finite.*clean the data.*got inf"
@@ -596,7 +586,7 @@ def test_time_0_only_has_a_density_and_only_with_width():
         (torch.tensor(50.0), ValueError, r"t must be in \(0, 1\].*got 50"),
         (torch.tensor([0.5, 1.1, 0.2]), ValueError, r"t must be in \(0, 1\].*got 1.1"),
         (torch.tensor([0.5, math.nan, 0.2]), ValueError, r"t must be in.*got nan"),
-        (torch.ones(2), ValueError, r"one time, or one a sample \(3\), got \(2,\)"),
+        (torch.ones(2), ValueError, r"t must hold 1 or 3 times, got \(2,\)"),
         (torch.tensor([50]), TypeError, "t must be a float tensor"),
         (0.5, TypeError, "t must be a float tensor, got float"),
     ],
@@ -617,9 +607,10 @@ def test_bad_labels_in_the_protocol_and_in_sample():
         m.sample(2, c=c + 2)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         m.sample(0)
-    with pytest.raises(ValueError, match=r"c must be None for an unlabelled.*labels="):
+    unlabelled = "c must be None: the mixture was built without labels="
+    with pytest.raises(ValueError, match=unlabelled):
         line(0.1).sample(2, c=c)
-    with pytest.raises(ValueError, match=r"c must be None for an unlabelled.*labels="):
+    with pytest.raises(ValueError, match=unlabelled):
         line(0.1).eps(torch.zeros(2, 1), 5, c)
 
 
@@ -629,12 +620,17 @@ def test_bad_labels_in_the_protocol_and_in_sample():
         (
             {"denoiser": torch.nn.Identity()},
             TypeError,
-            "denoiser must be.*got Identity",
+            "denoiser must be a GaussianMixture, got Identity; .* no floor",
         ),
-        ({"ts": []}, ValueError, "ts must hold at least one time in 1…T"),
+        ({"ts": []}, ValueError, "the number of ts must be at least 1, got 0"),
         ({"ts": [0]}, ValueError, "ts must be in 1…100, got 0"),
         ({"ts": [5, 101]}, ValueError, "ts must be in 1…100, got 101"),
         ({"ts": [0.5]}, TypeError, "ts must be an int, got 0.5"),
+        (
+            {"generator": 0},
+            TypeError,
+            "generator must be a Generator, got int; .*makes",
+        ),
         ({"n": 1}, ValueError, "n must be at least 2, got 1"),
         ({"drop_prob": 1.5}, ValueError, r"drop_prob must be in \[0, 1\], got 1.5"),
     ],

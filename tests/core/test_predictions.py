@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from core.shared import Net, seeded
 from minddpm import DDPM, MLP, Schedule, ancestral, ddim, sample
 from minddpm.oracle import GaussianMixture
 
@@ -24,21 +25,9 @@ every_schedule = pytest.mark.parametrize(
 every_prediction = pytest.mark.parametrize("prediction", PREDICTIONS)
 
 
-class Says(torch.nn.Module):
+def says(answer: torch.Tensor) -> Net:
     """A network that answers what it was given."""
-
-    def __init__(self, answer: torch.Tensor) -> None:
-        super().__init__()
-        self.answer = answer
-
-    def forward(
-        self,
-        x_t: torch.Tensor,
-        c: torch.Tensor,
-        t: torch.Tensor,
-        context_mask: torch.Tensor,
-    ) -> torch.Tensor:
-        return self.answer
+    return Net(lambda x_t, c, t, mask: answer)
 
 
 def factors(schedule: Schedule, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,7 +38,7 @@ def factors(schedule: Schedule, t: torch.Tensor) -> tuple[torch.Tensor, torch.Te
 
 def draws(schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Clean samples, noise and times, with the first and the last among them."""
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     x0, eps = torch.randn(2, 200, 3, generator=generator)
     t = torch.randint(1, schedule.T + 1, (200,), generator=generator)
     t[0], t[1] = 1, schedule.T
@@ -68,7 +57,7 @@ def truth(schedule: Schedule) -> dict[str, torch.Tensor]:
 def test_who_knows_the_truth_has_no_loss(schedule: Schedule, prediction: str) -> None:
     x0, eps, t = draws(schedule)
     for name, answer in truth(schedule).items():
-        ddpm = DDPM(Says(answer), schedule=schedule, prediction=prediction)
+        ddpm = DDPM(says(answer), schedule=schedule, prediction=prediction)
         losses = ddpm.losses(x0, t, eps=eps)
         if name == prediction:
             assert losses.max() < 1e-11
@@ -82,7 +71,7 @@ def test_the_loss_of_zero_is_the_mean_square_of_the_target(
     schedule: Schedule, prediction: str
 ) -> None:
     x0, eps, t = draws(schedule)
-    ddpm = DDPM(Says(0 * x0), schedule=schedule, prediction=prediction)
+    ddpm = DDPM(says(0 * x0), schedule=schedule, prediction=prediction)
     expected = truth(schedule)[prediction].square().mean(dim=1)
     assert_close(ddpm.losses(x0, t, eps=eps), expected, rtol=1e-5, atol=1e-5)
 
@@ -95,7 +84,7 @@ def test_the_truth_is_turned_into_eps_and_x0(
     """Exact but for rounding, which 1/√(1−ᾱ_t) and 1/√ᾱ_t magnify."""
     x0, eps, t = draws(schedule)
     ddpm = DDPM(
-        Says(truth(schedule)[prediction]), schedule=schedule, prediction=prediction
+        says(truth(schedule)[prediction]), schedule=schedule, prediction=prediction
     )
     signal, noise = factors(schedule, t)
     x_t = ddpm.q_sample(x0, t, eps)
@@ -105,27 +94,19 @@ def test_the_truth_is_turned_into_eps_and_x0(
     assert ((x0_hat - x0) * signal).abs().max() < 3e-6
 
 
-class Oracle(torch.nn.Module):
+def oracle(mixture: GaussianMixture, prediction: str) -> Net:
     """The exact mixture, asked for ε, x_0 or v."""
 
-    def __init__(self, mixture: GaussianMixture, prediction: str) -> None:
-        super().__init__()
-        self.mixture, self.prediction = mixture, prediction
-        self.n_classes = mixture.n_classes
-
-    def forward(
-        self,
-        x_t: torch.Tensor,
-        c: torch.Tensor,
-        t: torch.Tensor,
-        context_mask: torch.Tensor,
-    ) -> torch.Tensor:
-        schedule = self.mixture.schedule
-        eps = self.mixture(x_t.double(), c, t, context_mask.double())
-        signal, noise = factors(schedule, (t * schedule.T).round().long())
+    def answer(x_t, c, t, mask):
+        eps = mixture(x_t.double(), c, t, mask.double())
+        signal, noise = factors(
+            mixture.schedule, (t * mixture.schedule.T).round().long()
+        )
         x0 = (x_t - noise * eps) / signal
         answers = {"eps": eps, "x0": x0, "v": signal * eps - noise * x0}
-        return answers[self.prediction].float()
+        return answers[prediction].float()
+
+    return Net(answer, mixture.n_classes)
 
 
 def three(schedule: Schedule) -> list[DDPM]:
@@ -133,13 +114,13 @@ def three(schedule: Schedule) -> list[DDPM]:
     labels = torch.tensor([0, 1, 2])
     mixture = GaussianMixture(means, 0.2, schedule, labels=labels)
     return [
-        DDPM(Oracle(mixture, prediction), schedule=schedule, prediction=prediction)
+        DDPM(oracle(mixture, prediction), schedule=schedule, prediction=prediction)
         for prediction in PREDICTIONS
     ]
 
 
 def start() -> tuple[torch.Tensor, torch.Tensor]:
-    x_t = torch.randn(60, 2, generator=torch.Generator().manual_seed(1))
+    x_t = torch.randn(60, 2, generator=seeded(1))
     return x_t, torch.arange(60) % 3
 
 
@@ -162,7 +143,7 @@ def test_guidance_is_the_same_for_all_three(w: float) -> None:
 def test_sampling_is_the_same_for_all_three(walk, w: float) -> None:
     x_T, c = start()
     one, *others = (
-        sample(walk(ddpm, x_T, c, w=w, generator=torch.Generator().manual_seed(2)))
+        sample(walk(ddpm, x_T, c, w=w, generator=seeded(2)))
         for ddpm in three(SCHEDULES["linear"])
     )
     assert one.std() > 0.1

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from minddpm import DDPM, MLP, Schedule, UNet, ancestral, ddim, sample
+from core.shared import seeded
+from minddpm import DDPM, MLP, Schedule, UNet, ancestral, ddim, sample, times
 from minddpm.oracle import GaussianMixture
 
 MEAN, STD = 1.0, 0.3
@@ -56,7 +57,7 @@ def recursion(schedule: Schedule, variance: str) -> tuple[float, float]:
 def test_both_variances_equal_the_closed_form_recursion(
     schedule: Schedule, variance: str
 ) -> None:
-    n, generator = 40_000, torch.Generator().manual_seed(0)
+    n, generator = 40_000, seeded()
     x_T = torch.randn(n, 1, generator=generator)
     x = sample(
         ancestral(gaussian(schedule), x_T, variance=variance, generator=generator)
@@ -77,15 +78,15 @@ def test_the_recursion_gives_the_numbers_of_the_course() -> None:
 @every_schedule
 def test_ddim_with_eta_1_over_all_steps_is_ancestral(schedule: Schedule) -> None:
     ddpm = gaussian(schedule)
-    x_T = torch.randn(100, 1, generator=torch.Generator().manual_seed(1))
+    x_T = torch.randn(100, 1, generator=seeded(1))
     walks = [
-        ancestral(ddpm, x_T, generator=torch.Generator().manual_seed(2)),
+        ancestral(ddpm, x_T, generator=seeded(2)),
         ddim(
             ddpm,
             x_T,
             steps=schedule.T,
             eta=1.0,
-            generator=torch.Generator().manual_seed(2),
+            generator=seeded(2),
         ),
     ]
     for one, other in zip(*walks, strict=True):
@@ -95,7 +96,7 @@ def test_ddim_with_eta_1_over_all_steps_is_ancestral(schedule: Schedule) -> None
 
 def test_ddim_with_eta_0_is_deterministic_and_draws_nothing() -> None:
     ddpm, x_T = gaussian(SCHEDULES["cosine, T = 30"]), torch.randn(50, 1)
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     before = generator.get_state()
     first = sample(ddim(ddpm, x_T, steps=7, generator=generator))
     assert torch.equal(generator.get_state(), before)
@@ -117,11 +118,11 @@ def test_ddim_with_eta_0_maps_quantile_to_quantile() -> None:
 def test_the_last_step_adds_no_noise(walk) -> None:
     """From the same x_1, two seeds give the same x_0, and it is x̂_0 itself."""
     ddpm = gaussian(Schedule.from_betas([0.3]))
-    x_1 = torch.randn(50, 1, generator=torch.Generator().manual_seed(0))
+    x_1 = torch.randn(50, 1, generator=seeded())
     options = {} if walk is ancestral else {"steps": 1, "eta": 1.0}
     results = []
     for seed in (1, 2):
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded(seed)
         before = generator.get_state()
         (step,) = walk(ddpm, x_1, generator=generator, **options)
         assert torch.equal(generator.get_state(), before)
@@ -141,7 +142,7 @@ def test_the_last_step_adds_no_noise(walk) -> None:
 )
 def test_exactly_one_draw_a_noisy_step(walk, options: dict, draws: int) -> None:
     ddpm, x_T = gaussian(SCHEDULES["cosine, T = 30"]), torch.randn(5, 1)
-    used, counted = (torch.Generator().manual_seed(0) for _ in range(2))
+    used, counted = (seeded() for _ in range(2))
     sample(walk(ddpm, x_T, generator=used, **options))
     for _ in range(draws):
         torch.randn(5, 1, generator=counted)
@@ -170,14 +171,57 @@ def test_ddim_walks_through_the_times_it_is_given() -> None:
     assert_close(one, ddpm.predict_x0(x_T, 30, ddpm.predict_eps(x_T, 30)))
 
 
+@pytest.mark.parametrize("T", [1, 2, 3, 10, 57, 400])
+@pytest.mark.parametrize("shift", [1.0, 1.5, 5.0, 1e9])
+def test_times_are_shifted_even_ones_and_fall_from_T_each_once(
+    T: int, shift: float
+) -> None:
+    for n in range(1, T + 1):
+        chosen = times(T, n, shift)
+        assert len(chosen) == n
+        assert chosen[0] == T
+        assert chosen[-1] >= 1
+        assert chosen == sorted(set(chosen), reverse=True)
+        s = min(shift, T / n)  # where it would be too much, no more than this
+        u = [k / n for k in range(n, 0, -1)]
+        for t, even in zip(chosen, u, strict=True):
+            assert abs(t - T * s * even / (1 + (s - 1) * even)) <= 0.5 + 1e-9
+    assert times(T) == times(T, T, shift) == list(range(T, 0, -1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((0,), ValueError, "T must be at least 1, got 0"),
+        ((10.0,), TypeError, r"T must be an int, got 10\.0"),
+        ((10, 0), ValueError, "n must be in 1…10, got 0"),
+        ((10, 11), ValueError, "n must be in 1…10, got 11"),
+        ((10, 2.5), TypeError, r"n must be an int, got 2\.5"),
+        ((10, 5, 0.5), ValueError, r"shift must be finite and at least 1, got 0\.5"),
+        ((10, 5, math.inf), ValueError, "shift must be finite and at least 1, got inf"),
+        ((10, 5, "5"), TypeError, "shift must be a number, got '5'"),
+    ],
+)
+def test_bad_times_are_refused(arguments, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        times(*arguments)
+
+
+def test_steps_of_ddim_are_times() -> None:
+    ddpm, x_T = gaussian(SCHEDULES["cosine, T = 30"]), torch.randn(5, 1)
+    for n in (1, 4, 7, 30):
+        assert [step.t for step in ddim(ddpm, x_T, steps=n)] == times(30, n)
+    late = times(30, 5, shift=5.0)
+    assert [step.t for step in ddim(ddpm, x_T, steps=late)] == late != times(30, 5)
+
+
 def test_clipping_clamps_x0_hat_and_not_x_t() -> None:
-    ddpm = gaussian(SCHEDULES["cosine, T = 30"])
-    x_T = 3 * torch.ones(4, 1)
-    for walk in (ancestral(ddpm, x_T, clip_x0=0.5), ddim(ddpm, x_T, clip_x0=0.5,
-                 steps=30)):  # fmt: skip
+    ddpm = gaussian(SCHEDULES["rescaled, T = 50"])
+    x_T, options = 5 * torch.ones(4, 1), {"clip_x0": 0.5, "generator": seeded()}
+    for walk in (ancestral(ddpm, x_T, **options), ddim(ddpm, x_T, **options)):
         steps = list(walk)
-        assert max(float(step.x0_hat.abs().max()) for step in steps) <= 0.5
-        assert float(steps[0].x_s.abs().max()) > 1
+        assert max(float(step.x0_hat.abs().max()) for step in steps) == 0.5
+        assert float(steps[0].x_s.abs().min()) > 1
 
 
 def test_sampling_builds_no_graph_and_leaves_grad_mode_alone() -> None:
@@ -194,13 +238,17 @@ def test_sampling_builds_no_graph_and_leaves_grad_mode_alone() -> None:
 def test_the_method_sample_is_the_ancestral_sampler() -> None:
     torch.manual_seed(0)
     ddpm = DDPM(UNet(1, 8, 10), n_T=5)
-    x = ddpm.sample(
-        13, (1, 8, 8), None, 2.0, generator=torch.Generator().manual_seed(3)
-    )
-    generator = torch.Generator().manual_seed(3)
+    x = ddpm.sample(13, (1, 8, 8), None, 2.0, generator=seeded(3))
+    generator = seeded(3)
     x_T = torch.randn(13, 1, 8, 8, generator=generator)
     c = torch.arange(13) % 10
     expected = sample(ancestral(ddpm, x_T, c, w=2.0, generator=generator))
+    assert torch.equal(x, expected)
+    options = {"variance": "beta", "clip_x0": 0.5}
+    x = ddpm.sample(13, (1, 8, 8), c=c, generator=seeded(3), **options)
+    generator = seeded(3)
+    torch.randn(13, 1, 8, 8, generator=generator)
+    expected = sample(ancestral(ddpm, x_T, c, generator=generator, **options))
     assert torch.equal(x, expected)
 
 
@@ -214,10 +262,6 @@ def test_a_sampler_that_is_used_up_is_refused() -> None:
 # --- parity with diffusers -----------------------------------------------------------
 
 PARITY_T = 50
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def parity_model() -> DDPM:
@@ -257,7 +301,7 @@ def test_parity_with_the_ddpm_scheduler(variance: str, clip_x0: float | None) ->
         clip_sample=clip_x0 is not None,
     )
     scheduler.set_timesteps(PARITY_T)
-    generator = torch.Generator().manual_seed(5)
+    generator = seeded(5)
     x_T = torch.randn(4, 1, 8, 8, generator=generator)
     c = torch.arange(4)
     state = generator.get_state()
@@ -287,7 +331,7 @@ def test_parity_with_the_ddim_scheduler(
         timestep_spacing="trailing",
     )
     scheduler.set_timesteps(steps)
-    generator = torch.Generator().manual_seed(5)
+    generator = seeded(5)
     x_T = torch.randn(4, 1, 8, 8, generator=generator)
     c = torch.arange(4)
     state = generator.get_state()
@@ -306,20 +350,28 @@ def test_clamped_ddim_over_all_steps_is_ancestral_if_eps_follows(w: float) -> No
     ddpm, options = parity_model(), {"w": w, "clip_x0": 1.0}
     x_T, c = torch.randn(4, 1, 8, 8, generator=seeded(5)), torch.arange(4)
     exact = sample(ancestral(ddpm, x_T, c, generator=seeded(6), **options))
-    far = {}
-    for rederive_eps in (True, False):
-        walk = ddim(
-            ddpm,
-            x_T,
-            c,
-            steps=PARITY_T,
-            eta=1.0,
-            rederive_eps=rederive_eps,
-            generator=seeded(6),
-            **options,
-        )
-        far[rederive_eps] = relative(sample(walk), exact)
-    assert far[True] < 1e-4 < far[False]
+    walk = functools.partial(ddim, ddpm, x_T, c, steps=PARITY_T, eta=1.0, **options)
+    follows = sample(walk(generator=seeded(6)))  # unless told not to
+    stays = sample(walk(generator=seeded(6), rederive_eps=False))
+    assert relative(follows, exact) < 1e-4 < relative(stays, exact)
+    assert torch.equal(follows, sample(walk(generator=seeded(6), rederive_eps=True)))
+
+
+def test_without_a_clamp_eps_is_the_networks_own() -> None:
+    ddpm, x_T = parity_model(), torch.randn(4, 1, 8, 8, generator=seeded(5))
+    both = [sample(ddim(ddpm, x_T, steps=5, rederive_eps=r)) for r in (True, False)]
+    assert torch.equal(*both)
+
+
+def test_the_method_p_step_is_the_samplers_step() -> None:
+    ddpm, x_T = parity_model(), torch.randn(4, 1, 8, 8, generator=seeded(5))
+    options = {"w": 2.0, "variance": "beta", "clip_x0": 1.0}
+    c = torch.arange(4)
+    first = next(ancestral(ddpm, x_T, c, generator=seeded(6), **options))
+    x_s, x0_hat = ddpm.p_step(x_T, PARITY_T, c, generator=seeded(6), **options)
+    assert first.t == PARITY_T
+    assert torch.equal(first.x_s, x_s)
+    assert torch.equal(first.x0_hat, x0_hat)
 
 
 def test_parity_of_the_cosine_schedule_and_of_adding_noise() -> None:

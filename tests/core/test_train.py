@@ -10,7 +10,16 @@ import torch
 from torch.testing import assert_close
 from tqdm import tqdm
 
-from minddpm import DDPM, EMA, default_device, MLP, Schedule, TrainConfig, ancestral, sample
+from minddpm import (
+    DDPM,
+    EMA,
+    MLP,
+    Schedule,
+    TrainConfig,
+    ancestral,
+    default_device,
+    sample,
+)
 from minddpm.oracle import GaussianMixture, loss_floor
 from minddpm.train import train
 

@@ -7,6 +7,7 @@ exercise declares, and those in answers.py of the chapter's tests.
 """
 
 import functools
+import inspect
 import random
 import sys
 import time
@@ -284,7 +285,7 @@ def test_there_is_a_check_for_each_exercise_and_no_other():
         assert str(check(...)) == str(case.exercise.check(...))
         assert case.exercise.title in check.__doc__
         if callable(case.exercise.reference):
-            assert case.exercise.reference.__doc__ in check.__doc__
+            assert inspect.getdoc(case.exercise.reference) in check.__doc__
     for chapter in contents.CHAPTERS:  # and no answers to what is no exercise
         if room := chapter.module("exercises"):
             own = {e.name for e in room.EXERCISES}

@@ -29,39 +29,31 @@ def moments(m0: float, v0: float, betas: Tensor) -> Moments:
         Means and variances, (T+1,) each; entry t belongs to x_t.
     """
     b = betas.double()
-    return _run(m0, (1 - b).sqrt()), _run(v0, 1 - b, b)
+    return _run(m0, (1 - b).sqrt(), 0 * b), _run(v0, 1 - b, b)
 
 
-def _run(start: float, factor: Tensor, added: Tensor | float = 0.0) -> Tensor:
+def _run(start: float, factor: Tensor, added: Tensor) -> Tensor:
     """Return u_0…u_T with u_t = factor_t u_{t−1} + added_t."""
     values = [start]
-    both = factor[1:].tolist(), (added + 0 * factor)[1:].tolist()
-    for f, a in zip(*both, strict=True):
+    for f, a in zip(factor.tolist()[1:], added.tolist()[1:], strict=True):
         values.append(f * values[-1] + a)
     return torch.tensor(values, dtype=torch.float64)
 
 
 def _wrong(m0: float, v0: float, betas: Tensor) -> dict[str, list[Moments]]:
     """Return wrong means and variances, by the name of the mistake."""
-    m, v = moments(m0, v0, betas)
-    b = betas.double()
-    keep, one = 1 - b, torch.ones_like(b)
-    late = torch.cat([b[:1], b[:-1]])
-    sooner = torch.cat([b[:1], b[2:], b[-1:]])
-    gains = [(keep, b), (keep.sqrt(), b), (keep.sqrt(), b.sqrt()), (keep, b.sqrt())]
-    gains += [(keep**2, b**2), (keep**2, b), (keep, b**2)]
-    means = _run(m0, keep.sqrt()), _run(m0, keep)
-    runs = [(mean, _run(v0, *gain)) for mean in means for gain in gains]
+    (m, v), b, T = moments(m0, v0, betas), betas.double(), len(betas) - 1
+    keep, zero, one = 1 - b, 0 * b, b**0
+    i, j = [0, *range(T)], [0, *range(2, T + 1), T]  # one entry late, or early
+    gains = [(g, a) for g in (keep, keep.sqrt(), keep**2) for a in (b, b.sqrt(), b**2)]
+    runs = [(x, _run(v0, *g)) for x in (m, _run(m0, keep, zero)) for g in gains]
     return {
         "variance_or_std": runs[1:],
-        "index_shift": [
-            *(moments(m0, v0, late), moments(m0, v0, sooner)),
-            (torch.cat([m[:1], m[:-1]]), torch.cat([v[:1], v[:-1]])),
-        ],
+        "index_shift": [(m[i], v[i]), *(moments(m0, v0, b[k]) for k in (i, j))],
         "no_start": [(m[1:], v[1:])],
         "stops_early": [(m[:-1], v[:-1])],
-        "no_weight": [(x, _run(v0, one, b)) for x in (m, _run(m0, one))],
-        "no_noise": [(m, _run(v0, keep)), (m, _run(v0, keep.sqrt()))],
+        "no_weight": [(x, _run(v0, one, b)) for x in (m, _run(m0, one, zero))],
+        "no_noise": [(m, _run(v0, keep, zero)), (m, _run(v0, keep.sqrt(), zero))],
         "not_squared": [(m, v.sqrt())],
         "swapped": [(v, m)],
         "not_multiplied": [(m0 * keep.sqrt(), keep * v0 + b)],
@@ -83,9 +75,8 @@ _HINTS = {
 
 def _tables() -> Iterator[Inputs]:
     for T, m0, v0 in ((5, 0.8, 0.5), (5, -1.5, 0.0), (300, 2.3, 3.0), (1, 0.0, 1.4)):
-        betas = torch.cat(
-            [torch.zeros(1), (0.05 + 0.5 * torch.rand(T)) * min(1, 5 / T)]
-        )
+        betas = (0.05 + torch.rand(T + 1) / 2) * min(1, 5 / T)
+        betas[0] = 0
         yield {"m0": m0, "v0": v0, "betas": betas}
 
 
@@ -101,16 +92,10 @@ MOMENTS = Exercise(
 # --- 1.4 ------------------------------------------------------------------------------
 
 _EXACT = math.log(0.01) / math.log(0.98)
-_ROOTS = [2 * _EXACT, 455, 456, 457]
-
-
-def _between(got: Tensor, right: Tensor) -> bool:
-    return bool(got != got.round()) and abs(float(got) - _EXACT) < 0.06
-
 
 STEPS_NEEDED = Exercise(
     "Exercise 1.4: how many steps?",
-    math.ceil(_EXACT),
+    228,
     name="steps_needed",
     tolerance=1e-9,
     show=lambda T: f"T = {float(T):g}: the share left is {100 * 0.98**T:.4g} %",
@@ -118,11 +103,9 @@ STEPS_NEEDED = Exercise(
     mistakes=[
         Mistake("index_shift", "At your T the share is still above 1 %.", [227]),
         Mistake("one_too_many", "One step less is enough already.", [229]),
-        Mistake("variance_or_std", "The share has 1−β, without a root.", _ROOTS),
-        Mistake(
-            "not_multiplied", "A step takes 2 % of what is left.", [49, 49.5, 50, 51]
-        ),
-        Mistake("not_rounded", "Steps are whole: which is the first?", sign=_between),
+        Mistake("variance_or_std", "Of √(1−β) or 1−β?", [455, 456, 457, 2 * _EXACT]),
+        Mistake("not_multiplied", "2 % of the rest at each step.", [49, 49.5, 50, 51]),
+        Mistake("not_rounded", "Steps are whole.", [_EXACT, 227.9, 227.95, 227.948]),
     ],
     hint="Each step multiplies the share by 1−β. Loop.",
     praise="The logarithm has it without a loop: T > log 0.01 / log 0.98.",

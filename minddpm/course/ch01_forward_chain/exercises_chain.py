@@ -12,12 +12,12 @@ from minddpm.course.kit.report import Report, call, regress
 from minddpm.schedule import Schedule
 
 _BETAS = Schedule.from_betas([0.15, 0.1, 0.4, 0.2, 0.55]).betas
-_SHORT = Schedule.from_betas([0.3, 0.6]).betas
 _LIMIT = 5.0  # standard errors
+_NORMAL = torch.randn_like
 
 Seen = dict[str, tuple[float, float, float]]  # measured, its error, and what is right
-Look = Callable[[Answer, Inputs], tuple[Seen, Callable[[], Seen]]]
-Draw = Callable[[Tensor], Tensor]
+Looked = tuple[Seen, Callable[[], Seen]]  # what tells faces apart; and the rest
+Look = Callable[[Answer, Inputs], Looked]
 
 
 def q_step(x_s: Tensor, t: int, betas: Tensor) -> Tensor:
@@ -60,10 +60,9 @@ def _factors(t: int, betas: Tensor) -> dict[str, list[tuple[float, float]]]:
     left = float((1 - betas[: t + 1].double()).prod())
     a, r, s, jump = 1 - b, (1 - b) ** 0.5, b**0.5, (1 - left) ** 0.5
     (p, q), (u, v) = (((1 - k) ** 0.5, k**0.5) for k in (before, after))
-    roots = [(r, b), (a, s), (a, b), (1 - s, s), (r, 1 - r), ((1 - b**2) ** 0.5, b)]
     return {
         "right": [(r, s)],
-        "variance_or_std": roots,
+        "variance_or_std": [(r, b), (a, s), (a, b), (1 - s, s), ((1 - b**2) ** 0.5, b)],
         "index_shift": [(p, q), (p, s), (r, q), (u, v), (u, s), (r, v)],
         "swapped": [(s, r), (b, a)],
         "no_noise": [(r, 0), (a, 0)],
@@ -75,44 +74,10 @@ def _factors(t: int, betas: Tensor) -> dict[str, list[tuple[float, float]]]:
 
 
 def _step(
-    x_s: Tensor,
-    t: int,
-    betas: Tensor,
-    of: tuple[str, int] = ("right", 0),
-    draw: Draw = torch.randn_like,
+    x: Tensor, t: int, b: Tensor, of: str = "right", k: int = 0, draw: Answer = _NORMAL
 ) -> Tensor:
-    signal, noise = _factors(t, betas)[of[0]][of[1]]
-    return signal * x_s + noise * draw(x_s)
-
-
-def _half(x: Tensor) -> Tensor:
-    """Draw noise whose second half repeats the first."""
-    return torch.randn_like(x[: len(x) // 2]).repeat(2, *[1] * (x.ndim - 1))
-
-
-def _uniform(x: Tensor, low: float, high: float) -> Tensor:
-    return low + (high - low) * torch.rand_like(x)
-
-
-_RANGES = ((0, 1), (-0.5, 0.5), (-1, 1), (-(3**0.5), 3**0.5))
-_DRAWS: dict[str, list[Draw]] = {
-    "which_noise": [
-        *(partial(_uniform, low=low, high=high) for low, high in _RANGES),
-        *(lambda x: torch.randn_like(x).sign(), lambda x: torch.randn_like(x) + 0.1),
-    ],
-    "shared_draw": [
-        *(_half, lambda x: torch.randn(()).expand_as(x)),
-        lambda x: torch.randn_like(x[:1]).expand_as(x),
-        lambda x: torch.randn_like(x[..., :1]).expand_as(x),
-    ],
-}
-
-
-def _steps(name: str) -> list[Answer]:
-    """Return steps with that mistake, in the factors or in the draw."""
-    pairs = range(len(_factors(1, _BETAS).get(name, [])))
-    drawn: list[Answer] = [partial(_step, draw=d) for d in _DRAWS.get(name, [])]
-    return drawn + [partial(_step, of=(name, k)) for k in pairs]
+    signal, noise = _factors(t, b)[of][k]
+    return signal * x + noise * draw(x)
 
 
 def _chain(x0: Tensor, betas: Tensor, step: Answer = q_step) -> Tensor:
@@ -122,38 +87,46 @@ def _chain(x0: Tensor, betas: Tensor, step: Answer = q_step) -> Tensor:
     return torch.stack(rows)
 
 
-def _one_noise(x0: Tensor, betas: Tensor) -> Tensor:
-    eps = torch.randn_like(x0)
-    return _chain(x0, betas, partial(_step, draw=lambda x: eps))
-
-
-def _from_x0(x0: Tensor, betas: Tensor, name: str) -> Tensor:
-    steps = (_step(x0, t, betas, (name, 0)) for t in range(1, len(betas)))
-    return torch.stack([x0, *steps])
-
-
-_CHANGES: dict[str, list[Draw]] = {  # of a right trajectory
+_UNIFORM = (1, 0), (1, 0.5), (2, 0.5), (12**0.5, 0.5)  # width, and where the middle is
+_DRAWS: dict[str, list[Answer]] = {
+    "which_noise": [
+        *(lambda x, w=w, c=c: w * (torch.rand_like(x) - c) for w, c in _UNIFORM),
+        *(lambda x: torch.randn_like(x).sign(), lambda x: torch.randn_like(x) + 0.1),
+    ],
+    "shared_draw": [
+        *(lambda x, k=k: _NORMAL(x.narrow(k, 0, 1)).expand_as(x) for k in (0, -1)),
+        lambda x: torch.randn_like(x)[torch.arange(len(x)) // 2],
+    ],
+}
+_CHANGES: dict[str, list[Answer]] = {  # of a right trajectory
     "stops_early": [lambda x: x[:-1], lambda x: torch.cat([x[:-1], 0 * x[:1]])],
     "no_start": [lambda x: x[1:], lambda x: x.flip(0), lambda x: x.roll(-1, 0)],
-    "too_many_rows": [
-        lambda x: x[[0, *range(len(x))]],
-        lambda x: x[[*range(len(x)), -1]],
-    ],
+    "too_many_rows": [lambda x, k=k: x[sorted([k, *range(len(x))])] for k in (0, 1)],
     "last_only": [lambda x: x[-1]],
     "transposed": [lambda x: x.T],
     "same_tensor": [lambda x: x[:1].expand_as(x), lambda x: x[-1:].expand_as(x)],
 }
-_CHAINS: dict[str, list[Answer]] = {
-    "one_noise": [_one_noise],
-    "starts_over": [partial(_from_x0, name=name) for name in ("right", "which_alpha")],
+_STARTS: dict[str, list[Answer]] = {  # steps that are made once x0 is known
+    "one_noise": [lambda x0: partial(_step, draw=_NORMAL(x0).expand_as)],
+    "starts_over": [
+        lambda x0, of=of: lambda x, t, betas: _step(x0, t, betas, of)
+        for of in ("right", "which_alpha")
+    ],
 }
+
+
+def _steps(name: str) -> list[Answer]:
+    """Return steps with that mistake, in the factors or in the draw."""
+    drawn: list[Answer] = [partial(_step, draw=draw) for draw in _DRAWS.get(name, [])]
+    pairs = _factors(1, _BETAS).get(name, [])
+    return drawn + [partial(_step, of=name, k=k) for k in range(len(pairs))]
 
 
 def _chains(name: str) -> list[Answer]:
     """Return chains with that mistake, in their steps or beside them."""
     changed = [lambda *x, f=f: f(_chain(*x)) for f in _CHANGES.get(name, [])]
-    steps = [partial(_chain, step=step) for step in _steps(name)]
-    return [*_CHAINS.get(name, []), *changed, *steps]
+    made = [lambda x0, b, f=f: _chain(x0, b, f(x0)) for f in _STARTS.get(name, [])]
+    return [*changed, *made, *(partial(_chain, step=step) for step in _steps(name))]
 
 
 # --- what is measured -----------------------------------------------------------------
@@ -168,19 +141,14 @@ def _fit(x: Tensor, y: Tensor, beta: float, t: int) -> Seen:
     z = rest / variance**0.5 if variance > 1e-8 else torch.randn(n).double()
     seen = {
         "factor of x_{t−1}": (w, e, (1 - beta) ** 0.5),
-        "variance": (variance, max(variance, beta) * (2 / n) ** 0.5, beta),
-        # the error of the kurtosis is itself uncertain
+        "variance": (variance, max(variance, beta / 10) * (2 / n) ** 0.5, beta),
+        # the errors of higher moments are themselves uncertain
         "kurtosis": (float((z**4).mean()), 1.5 * (24 / n) ** 0.5, 3.0),
         "skewness": (float((z**3).mean()), 1.5 * (6 / n) ** 0.5, 0.0),
         "mean of the noise": (mean, f, 0.0),
         "factor of (x_{t−1})²": (curve, g, 0.0),
     }
     return {f"{label} at t = {t}": stat for label, stat in seen.items()}
-
-
-def _twice(values: Tensor) -> float:
-    """Return the share of numbers that are equal to another one, up to the sign."""
-    return float((values.abs().flatten().sort().values.diff() < 2e-6).double().mean())
 
 
 def _equal(rows: Tensor) -> float:
@@ -193,56 +161,51 @@ def _equal(rows: Tensor) -> float:
     return float((gaps < 1e-5).all(1).double().mean())
 
 
-def _ties(z: Tensor, y: Tensor, start: Tensor, rows: str, columns: str) -> Seen:
+def _ties(z: Tensor, y: Tensor, rows: str, columns: str) -> Seen:
     """Measure whether numbers share their noise.
 
     Args:
         z: the noise of two calls, of variance 1 if the step is right, (2, R, C).
         y: what the first call returned.
-        start: what the noise must not depend on, (C,) or (R, C).
         rows: what a row is.
         columns: what a column is.
     """
-    c, n = z - z.mean(), z.numel()
-    power, error = float(c.square().mean()), (2 / n) ** 0.5
-    u = (start - start.mean()) / start.std()
-    seen = {
-        "all noise over its variance": (power, error, 1.0),
-        "noise times x_0": (float((c * u).mean()), error, 0.0),
-        "share of equal results": (_twice(y), 0.03, 0.0),
-        "share of noise drawn twice": (_twice(z), 0.03, 0.0),
-    }
+    c, error = z - z.mean(), (2 / z.numel()) ** 0.5
+    power = float(c.square().mean())
+    seen = {"noise²/β_t": (power, error, 1.0)}
+    for label, x in (("equal results", y), ("share of noise drawn twice", z)):
+        gaps = x.abs().flatten().sort().values.diff()
+        seen[label] = float((gaps < 2e-6).double().mean()), 0.03, 0.0
     for axis, of in enumerate(("calls", rows, columns)):
-        if z.shape[axis] > 1:
-            alike = float((c * c.roll(1, axis)).mean()) / max(power, 1e-12)
-            seen[f"correlation of {of}"] = alike, error, 0.0
-        if axis:
-            same = _equal(z.movedim(axis, 0).flatten(1))
-            seen[f"share of {of} with equal noise"] = same, 2e-3, 0.0
+        equal = _equal(z.movedim(axis, 0).flatten(1))
+        alike = float((c * c.roll(1, axis)).mean()) / max(power, 1e-12)
+        seen[f"share of {of} with equal noise"] = equal, 1e-3, 0.0
+        seen[f"correlation of {of}"] = alike * (z.shape[axis] > 1), error, 0.0
     return seen
 
 
-def _look_at_step(step: Answer, inputs: Inputs) -> tuple[Seen, Callable[[], Seen]]:
+def _look_at_step(step: Answer, inputs: Inputs) -> Looked:
     x, t = inputs["x_s"].double(), inputs["t"]
     beta = float(inputs["betas"][t])
     y = torch.stack([call(step, tuple(x.shape), **inputs) for _ in range(2)])
     z = ((y - (1 - beta) ** 0.5 * x) / beta**0.5).reshape(2, len(x), -1)
-    ties = partial(_ties, z, y[0], x.reshape(z[0].shape), "samples", "places")
-    return _fit(x.expand_as(y), y, beta, t), ties
+    return _fit(x.expand_as(y), y, beta, t), partial(
+        _ties, z, y[0], "samples", "places"
+    )
 
 
-def _look_at_chain(chain: Answer, inputs: Inputs) -> tuple[Seen, Callable[[], Seen]]:
+def _look_at_chain(chain: Answer, inputs: Inputs) -> Looked:
     x0, betas = (value.double() for value in inputs.values())
-    paths = [torch.atleast_1d(call(chain, None, **inputs)) for _ in range(2)]
-    for path in paths:
-        seen = _form(path, x0, len(betas))
-        if _off(seen):
-            return seen, dict
-    x, b = torch.stack(paths), betas[1:, None]
+    first = torch.atleast_1d(call(chain, None, **inputs))
+    seen = _form(first, x0, len(betas))
+    if _off(seen):
+        return seen, dict
+    x = torch.stack([first, call(chain, tuple(first.shape), **inputs)])
+    b = betas[1:, None]
     for t in range(1, len(betas)):
-        seen |= _fit(x[:, t - 1], x[:, t], float(b[t - 1]), t)
+        seen |= _fit(x[:, t - 1], x[:, t], float(betas[t]), t)
     z = (x[:, 1:] - (1 - b).sqrt() * x[:, :-1]) / b.sqrt()
-    return seen, partial(_ties, z, x[0, 1:], x0, "steps", "points")
+    return seen, partial(_ties, z, x[0, 1:], "steps", "points")
 
 
 def _form(path: Tensor, x0: Tensor, rows: int) -> Seen:
@@ -251,8 +214,8 @@ def _form(path: Tensor, x0: Tensor, rows: int) -> Seen:
     seen["columns"] = path.shape[-1], 0.1, len(x0)
     if len(path) and path.shape[1:] == x0.shape:
         off = float((path[0] - x0).abs().mean())
-        same = int((path[1:] == path[0]).all(1).sum())
         seen["distance of row 0 from x0"] = off, max(off / 9, 1e-7), 0
+        same = int((path[1:] == path[0]).all(1).sum())
         seen["more rows like row 0"] = same, 0.1, 0
     return seen
 
@@ -262,35 +225,27 @@ def _form(path: Tensor, x0: Tensor, rows: int) -> Seen:
 
 def _off(seen: Seen) -> list[str]:
     """Return what is further from the right than chance takes it."""
-    return [
-        k for k, (v, error, right) in seen.items() if abs(v - right) > _LIMIT * error
-    ]
+    return [k for k, (v, e, right) in seen.items() if abs(v - right) > _LIMIT * e]
 
 
 def _shows(seen: Seen) -> str | None:
     """Return the mistake that shows by itself, whatever the numbers are."""
     off = {label.split(" at t")[0] for label in _off(seen)}
-    variances = [stat[0] for k, stat in seen.items() if k.startswith("variance at")]
-    if not variances:
-        return None
-    if max(variances) < 1e-6 and "mean of the noise" not in off:
+    ties = {label for label in off if label.startswith(("share", "correlation"))}
+    rest = off - ties
+    variances = [stat[0] for k, stat in seen.items() if k.startswith("variance")]
+    if variances and max(variances) < 1e-6 and "mean of the noise" not in off:
         return "no_noise"
     if seen.get("share of steps with equal noise", [0])[0] > 0.99:
         return "one_noise"
-    if seen["correlation of calls"][0] > 0.999 and min(variances) > 1e-6:
-        return "shared_draw"  # seeded inside
-    ties = {k for k in off if k.endswith(("noise", "twice")) or k.startswith("corr")}
-    # noise that is shared has statistics of larger errors
-    if any(k.endswith("equal noise") for k in ties):
+    # noise that is shared has statistics of larger errors, so others may be off
+    if ties and (rest <= {"noise²/β_t"} or any("equal" in label for label in ties)):
         return "shared_draw"
-    if ties and off - ties <= {"all noise over its variance"}:
-        return "shared_draw"
-    return (
-        "which_noise" if off - ties and off - ties <= {"kurtosis", "skewness"} else None
-    )
+    return "which_noise" if rest and rest <= {"kurtosis", "skewness"} else None
 
 
 def _distance(look: Look, asked: list[tuple[Inputs, Seen]], face: Answer) -> float:
+    """Return how far a face is from what was measured, as a share of the limit."""
     far = 0.0
     for inputs, seen in asked:
         other, _ = look(face, inputs)
@@ -298,44 +253,37 @@ def _distance(look: Look, asked: list[tuple[Inputs, Seen]], face: Answer) -> flo
             return math.inf
         for (a, e, _), (b, f, _) in zip(seen.values(), other.values(), strict=True):
             far = max(far, abs(a - b) / math.hypot(e, f) / _LIMIT)
-        if far > 1:
-            break
-    return far
+    return far if _off(other) else math.inf  # where it is right, it explains nothing
 
 
 def _judge(look: Look, exercise: Exercise, answer: Answer) -> Report:
     """Measure an answer, up to the first inputs where it is wrong, and name it."""
-    asked = []
+    asked: list[tuple[Inputs, Seen]] = []
     for inputs in exercise.inputs():
         fit, ties = look(answer, inputs)
-        seen, asked = fit | ties(), [*asked, (inputs, fit)]
-        off = _off(seen)
-        if off:
+        asked.append((inputs, fit))
+        seen = fit | ties()
+        if off := _off(seen):
             break
     kept = off[:3] or [k for k in seen if " at t" in k][:3]
-    measured, expected = (
-        "; ".join(f"{k}: {seen[k][part]:.4g}" for k in kept) for part in (0, 2)
-    )
-    apart = max(abs(v - right) / e for v, e, right in (seen[k] for k in kept))
+    got, wanted = ("; ".join(f"{k}: {seen[k][i]:.4g}" for k in kept) for i in (0, 2))
+    apart = max(abs(v - right) / error for v, error, right in [seen[k] for k in kept])
     if not off:
-        return Report("", True, True, None, measured, expected, apart, exercise.praise)
+        return Report("", True, True, None, got, wanted, apart, exercise.praise)
     name = _shows(seen) or exercise.explain(partial(_distance, look, asked))
-    raise exercise.wrong(name, measured, expected, apart if " at t" in off[0] else None)
+    raise exercise.wrong(name, got, wanted, apart if " at t" in off[0] else None)
 
 
 def _times() -> Iterator[Inputs]:
-    for shape, t, betas in (
-        ((200, 1, 8, 8), 3, _BETAS),  # there no two mistakes look alike
-        ((2000, 5), 1, _BETAS),
-        ((3000,), 2, _SHORT),
-    ):
+    # at t = 3 no two mistakes look alike
+    for t, shape in {3: (200, 1, 8, 8), 1: (600, 5), 5: (900,)}.items():
         mean, scale = torch.randn(2, shape[0], *[1] * (len(shape) - 1))
         x_s = 0.6 + 0.5 * mean + (0.5 + scale.abs()) * torch.randn(shape)
-        yield {"x_s": x_s, "t": t, "betas": betas}
+        yield {"x_s": x_s, "t": t, "betas": _BETAS}
 
 
 def _starts() -> Iterator[Inputs]:
-    for n, betas in ((4000, _BETAS), (3000, _SHORT)):
+    for n, betas in ((4000, _BETAS), (3000, _BETAS[[0, 4, 3]])):
         x0 = torch.where(torch.rand(n) < 0.4, -1.0, 1.2) + 0.3 * torch.randn(n)
         yield {"x0": x0, "betas": betas}
 
@@ -358,8 +306,7 @@ _HINTS = {
     "no_weight": "Both terms need a factor, or the variance grows.",
     "wrong_sign": "The mean is a positive multiple of x_{t−1}.",
     "which_alpha": "These factors belong to t steps at once. One step has β_t alone.",
-    "shared_draw": "Several numbers got the same noise. Each of them, in each sample "
-    "and at each step, needs a draw of its own: what shape has your noise?",
+    "shared_draw": "Several numbers got the same noise: what shape has yours, or seed?",
 }
 _CHECK = "Compare your factors with [DDPM eq. 2], one at a time."
 
@@ -367,7 +314,7 @@ Q_STEP = Exercise(
     "Exercise 1.1: one step",
     q_step,
     _times,
-    [Mistake(name, hint, _steps(name)) for name, hint in _HINTS.items()],
+    [Mistake(k, hint, _steps(k)) for k, hint in _HINTS.items() if _steps(k)],
     hint=_CHECK,
     praise="This is the whole step; the package has it as DDPM.q_step.",
     judge=partial(_judge, _look_at_step),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from minddpm.course.ch02_closed_form.exercises_jump import Q_SAMPLE
-from minddpm.course.kit.exercise import Answer, Exercise, Mistake
+from minddpm.course.kit.exercise import Exercise, Mistake, mistakes
 
 _ONE = torch.ones(1, dtype=torch.float64)
 
@@ -77,21 +77,33 @@ def _tables() -> Iterator[dict[str, Tensor]]:
     yield {"betas": _linear(300).float()}
 
 
-def _of_alpha(*tables: Answer) -> list[Answer]:
-    """Return faces that make a table of α_1…α_T, and those with ᾱ_0 = 1 in front."""
-
-    def face(betas: Tensor) -> list[Tensor]:
-        made = [table(1 - betas.double()) for table in tables]
-        return made + [torch.cat([_ONE, table]) for table in made]
-
-    return [face]
-
-
-def _first_entry(betas: Tensor) -> list[Tensor]:
-    """Return the table with another entry 0, or without one."""
-    beta, left = betas[:1].double(), alpha_bars(betas)[1:]
-    fronts = [[left], [0 * _ONE, left], [beta, left], [1 - beta, left * (1 - beta)]]
-    return [torch.cat(x) for x in (*fronts, [left, _ONE], [left, left[-1:]])]
+def _wrong_tables(betas: Tensor) -> dict[str, list[Tensor]]:
+    """Return the tables that known mistakes give."""
+    beta, alpha, right = betas.double(), 1 - betas.double(), alpha_bars(betas)
+    left, shifted = right[1:], alpha_bars(betas[1:])
+    behind_1 = {  # with ᾱ_0 = 1 in front, and without
+        "product_to_T": [left[-1].expand(len(alpha)), alpha.flip(0).cumprod(0).flip(0)],
+        "sum_not_product": [
+            *(1 - beta.cumsum(0), (1 - beta.cumsum(0)).clamp(min=0)),
+            alpha.cumsum(0),
+        ],
+        "beta_for_alpha": [beta.cumprod(0)],
+        "variance_or_std": [left.sqrt()],
+        "which_alpha": [alpha],
+    }
+    first = beta[:1]
+    fronts = [[left], [0 * _ONE, left], [first, left], [1 - first, left * (1 - first)]]
+    return {
+        "first_entry": [
+            torch.cat(parts) for parts in (*fronts, [left, _ONE], [left, left[-1:]])
+        ],
+        "index_shift": [
+            *(right[:-1], torch.cat([_ONE, right[:-1]])),
+            *(shifted, torch.cat([_ONE, shifted])),
+        ],
+        "swapped": [1 - right, 1 - left],
+        **{k: v + [torch.cat([_ONE, x]) for x in v] for k, v in behind_1.items()},
+    }
 
 
 def _show_table(table: Tensor, betas: Tensor) -> str:
@@ -99,63 +111,22 @@ def _show_table(table: Tensor, betas: Tensor) -> str:
     return f"β = {given}, … gives {len(table)} entries: {first}, …"
 
 
+_TABLE_HINTS = {
+    "first_entry": "Entry 0 stands for x_0 itself, before any noise: what is ᾱ_0?",
+    "index_shift": "Entry t must hold α_1 … α_t, no factor more and no factor less.",
+    "product_to_T": "Each t has a product of its own, of the factors up to t.",
+    "sum_not_product": "Shares multiply: 0.9 of 0.9 is 0.81.",
+    "beta_for_alpha": "A step keeps the share α = 1 − β. Which one multiplies?",
+    "variance_or_std": "ᾱ is a share of the variance. No root is taken here.",
+    "which_alpha": "This is α_t: what step t alone keeps. ᾱ_t is for all up to t.",
+    "swapped": "This is 1 − ᾱ_t, the share of the noise.",
+}
+
 ALPHA_BARS = Exercise(
     "Exercise 2.2: the table of ᾱ",
     alpha_bars,
     _tables,
-    [
-        Mistake(
-            "first_entry",
-            "Entry 0 stands for x_0 itself, before any noise: what is ᾱ_0?",
-            [_first_entry],
-        ),
-        Mistake(
-            "index_shift",
-            "Entry t must hold α_1 … α_t, no factor more and no factor less.",
-            [
-                lambda betas: [alpha_bars(betas)[:-1], alpha_bars(betas[1:])],
-                lambda betas: torch.cat([_ONE, alpha_bars(betas)[:-1]]),
-                lambda betas: torch.cat([_ONE, alpha_bars(betas[1:])]),
-            ],
-        ),
-        Mistake(
-            "product_to_T",
-            "Each t has a product of its own, of the factors up to t.",
-            _of_alpha(
-                lambda alpha: alpha.prod().expand(len(alpha)),
-                lambda alpha: alpha.flip(0).cumprod(0).flip(0),
-            ),
-        ),
-        Mistake(
-            "sum_not_product",
-            "Shares multiply: 0.9 of 0.9 is 0.81.",
-            _of_alpha(
-                lambda alpha: 1 - (1 - alpha).cumsum(0),
-                lambda alpha: (1 - (1 - alpha).cumsum(0)).clamp(min=0),
-                lambda alpha: alpha.cumsum(0),
-            ),
-        ),
-        Mistake(
-            "beta_for_alpha",
-            "A step keeps the share α = 1 − β. Which one multiplies?",
-            _of_alpha(lambda alpha: (1 - alpha).cumprod(0)),
-        ),
-        Mistake(
-            "variance_or_std",
-            "ᾱ is a share of the variance. No root is taken here.",
-            _of_alpha(lambda alpha: alpha.sqrt().cumprod(0)),
-        ),
-        Mistake(
-            "which_alpha",
-            "This is α_t: what step t alone keeps. ᾱ_t is for all up to t.",
-            _of_alpha(lambda alpha: alpha),
-        ),
-        Mistake(
-            "swapped",
-            "This is 1 − ᾱ_t, the share of the noise.",
-            [lambda betas: [1 - alpha_bars(betas), 1 - alpha_bars(betas)[1:]]],
-        ),
-    ],
+    mistakes(_TABLE_HINTS, _wrong_tables),
     show=_show_table,
     hint="Write down ᾱ_0, ᾱ_1 and ᾱ_2 in terms of β_1 and β_2, and compare.",
     praise="The package has it as Schedule.from_betas(betas).alpha_bars.",
@@ -181,68 +152,41 @@ def _show_betas(betas: Tensor, T: int) -> str:
     return f"T = {T}: {len(betas)} β's, Σβ_t = {betas.sum():.2f}, √ᾱ_T = {end:.3f}"
 
 
-def _every(T: int) -> list[Tensor]:
-    """Return β's that are some of the thousand."""
-    whole, n = _linear(1000), 1000 // T
-    return [_linear(T), whole[::n], whole[n - 1 :: n], whole[n - 1 :: n][:T], whole[:T]]
+def _wrong_betas(T: int) -> dict[str, list[Tensor]]:
+    """Return the β's that known mistakes give."""
+    factor, every, plain, whole = 1000 / T, 1000 // T, _linear(T), _linear(1000)
+    longer, shorter = (_linear(n, 0.1 / T, 20 / T) for n in (T + 1, T - 1))
+    thinned = whole[::every], whole[every - 1 :: every], whole[every - 1 :: every][:T]
+    return {
+        "terminal_noise": [plain, *thinned, whole[:T]],
+        "swapped": [plain / factor],
+        "rounded_factor": [plain * every, plain * -(-1000 // T)],
+        "not_linear": [1 - (1 - plain) ** factor],
+        "variance_or_std": [plain * factor**0.5, plain * factor**2],
+        "one_end_only": [_linear(T, 1e-4, 20 / T), _linear(T, 0.1 / T, 0.02)],
+        "index_shift": [longer, longer[1:], longer[:-1], shorter],
+        "first_entry": [torch.cat([0 * _ONE, plain * factor])],
+        "constant_beta": [(plain * factor).mean().expand(T)],
+    }
 
 
-def _shifted(T: int) -> list[Tensor]:
-    longer = _linear(T + 1, 0.1 / T, 20 / T)
-    return [longer, longer[1:], longer[:-1], _linear(T - 1, 0.1 / T, 20 / T)]
-
+_BETAS_HINTS = {
+    "terminal_noise": "The sum of your β's is far from that of the 1000 steps.",
+    "swapped": "Fewer steps must each add more noise: which way round is the factor?",
+    "variance_or_std": "β_t is a variance, and Σβ_t must stay. No root, no square.",
+    "one_end_only": "Both ends of the range, β_1 and β_T, take the same factor.",
+    "index_shift": "The first entry is β_1, the last is β_T: T entries in all.",
+    "first_entry": "The result holds β_1…β_T. β_0 = 0 is put in front later.",
+    "constant_beta": "β_t grows linearly from its first to its last value.",
+    "rounded_factor": "1000//T is a whole number; which factor does T = 400 need?",
+    "not_linear": "That keeps ᾱ_T even better, but β_t no longer grows linearly.",
+}
 
 RESCALED_BETAS = Exercise(
     "Exercise 2.4: β for fewer steps",
     rescaled_betas,
     lambda: [{"T": T} for T in (50, 400, 1000, 25)],
-    [
-        Mistake(
-            "terminal_noise",
-            "The sum of your β's is far from that of the 1000 steps.",
-            [_every],
-        ),
-        Mistake(
-            "swapped",
-            "Fewer steps must each add more noise: which way round is the factor?",
-            [lambda T: _linear(T) * T / 1000],
-        ),
-        Mistake(
-            "variance_or_std",
-            "β_t is a variance, and Σβ_t must stay. No root, no square.",
-            [lambda T: [_linear(T) * (1000 / T) ** power for power in (0.5, 2)]],
-        ),
-        Mistake(
-            "one_end_only",
-            "Both ends of the range, β_1 and β_T, take the same factor.",
-            [lambda T: [_linear(T, 1e-4, 20 / T), _linear(T, 0.1 / T, 0.02)]],
-        ),
-        Mistake(
-            "index_shift",
-            "The first entry is β_1, the last is β_T: T entries in all.",
-            [_shifted],
-        ),
-        Mistake(
-            "first_entry",
-            "The result holds β_1…β_T. β_0 = 0 is put in front later.",
-            [lambda T: torch.cat([0 * _ONE, rescaled_betas(T)])],
-        ),
-        Mistake(
-            "constant_beta",
-            "β_t grows linearly from its first to its last value.",
-            [lambda T: rescaled_betas(T).mean().expand(T)],
-        ),
-        Mistake(
-            "rounded_factor",
-            "1000//T is a whole number; which factor does T = 400 need?",
-            [lambda T: [_linear(T) * n for n in (1000 // T, -(-1000 // T))]],
-        ),
-        Mistake(
-            "not_linear",
-            "That keeps ᾱ_T even better, but β_t no longer grows linearly.",
-            [lambda T: 1 - (1 - _linear(T)) ** (1000 / T)],
-        ),
-    ],
+    mistakes(_BETAS_HINTS, _wrong_betas),
     tolerance=1e-5,
     show=_show_betas,
     hint="Print the sum of your β's, and the first and the last, for T = 50 and 1000.",

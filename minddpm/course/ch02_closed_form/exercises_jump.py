@@ -1,12 +1,12 @@
 """Exercise 2.3: a jump for each sample."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from minddpm.course.kit.exercise import Answer, Exercise, Mistake
+from minddpm.course.kit.exercise import Exercise, mistakes
 from minddpm.course.kit.report import regress, z_score
 from minddpm.schedule import Schedule
 
@@ -40,40 +40,42 @@ def _mix(x0: Tensor, eps: Tensor, signal: Any, noise: Any, axis: int = 0) -> Ten
     return a * x0 + b * eps
 
 
-def _mixed(pairs: Callable[[Tensor, Tensor], list[Any]]) -> list[Answer]:
-    """Return faces with other factors, pairs made of √ᾱ_t and √(1−ᾱ_t)."""
-    return [lambda x0, t, eps: [_mix(x0, eps, *p) for p in pairs(*_factors(t))]]
-
-
-def _at(*changes: Callable[[Tensor], Tensor]) -> list[Answer]:
-    """Return faces that look up another time, for both factors or for one."""
-
-    def face(x0: Tensor, t: Tensor, eps: Tensor) -> list[Tensor]:
-        s, n = _factors(t)
-        others = [_factors(f(t).clamp(0, 1000).expand(len(t))) for f in changes]
-        pairs = [pair for a, b in others for pair in ((a, b), (a, n), (s, b))]
-        return [_mix(x0, eps, *pair) for pair in pairs]
-
-    return [face]
-
-
-def _which_alpha(x0: Tensor, t: Tensor, eps: Tensor) -> list[Tensor]:
+def _wrong_jumps(x0: Tensor, t: Tensor, eps: Tensor) -> dict[str, list[Tensor]]:
+    """Return what known mistakes make of a batch."""
     (s, n), a, b = _factors(t), _LINEAR.alphas[t], _LINEAR.betas[t]
-    pairs = ((a**0.5, b**0.5), (a**0.5, n), (s, b**0.5), (a, b))
-    return [_mix(x0, eps, *pair) for pair in pairs]
+    one, zero = torch.ones_like(s), torch.zeros_like(s)
+    shared = (t[0], t[-1], t.max(), t.min(), t.double().mean().long())
 
+    def at(*times: Tensor) -> list[Any]:
+        others = [_factors(k.clamp(0, 1000).expand(len(t))) for k in times]
+        return [pair for o in others for pair in (o, (o[0], n), (s, o[1]))]
 
-def _wrong_axis(x0: Tensor, t: Tensor, eps: Tensor) -> list[Tensor]:
+    # Σ √(β_s/ᾱ_s): a walk that takes every step with the same eps
+    sums = (_LINEAR.betas.double() / _LINEAR.alpha_bars.double()).sqrt().cumsum(0)
+    pairs = {
+        "variance_or_std": [
+            *((s**2, n**2), (s, n**2), (s**2, n)),
+            *((s, 1 - s), (1 - n, n)),
+        ],
+        "swapped": [(n, s), (n**2, s**2)],
+        "no_noise": [(s, zero), (s**2, zero), (one, zero)],
+        "no_signal": [(zero, n), (zero, n**2), (zero, one)],
+        "no_weight": [(one, one), (s, one), (one, n)],
+        "same_factor": [(s, s), (n, n)],
+        "one_noise_for_all": [(s, s * sums[t])],
+        "wrong_sign": [(s, -n), (-s, n)],
+        "which_alpha": [(a**0.5, b**0.5), (a**0.5, n), (s, b**0.5), (a, b)],
+        "index_shift": at(t - 1, t + 1),
+        "product_to_T": at(0 * t + 1000),
+        "shared_t": at(*shared),
+    }
+    wrong = {k: [_mix(x0, eps, *pair) for pair in v] for k, v in pairs.items()}
+    # along another axis that is as long as the batch; else there is no mistake
     axes = [k if k < x0.ndim and x0.shape[k] == len(t) else 0 for k in (2, 3)]
     axes.append(x0.ndim - 1 if x0.shape[-1] == len(t) else 0)
-    return [_mix(x0, eps, *_factors(t), axis) for axis in axes]
-
-
-def _one_noise(x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """Walk in steps that all add the same ε: Σ √(β_s/ᾱ_s) in place of a root."""
-    sums = (_LINEAR.betas.double() / _LINEAR.alpha_bars.double()).sqrt().cumsum(0)
-    signal, _ = _factors(t)
-    return _mix(x0, eps, signal, signal * sums[t])
+    wrong["wrong_axis"] = [_mix(x0, eps, s, n, axis) for axis in axes]
+    others = torch.randn_like(eps), eps.flatten()[0].expand_as(eps)
+    return wrong | {"which_noise": [q_sample(x0, t, other) for other in others]}
 
 
 def _own_noise(got: Tensor, right: Tensor, x0: Tensor, t: Tensor, eps: Tensor) -> bool:
@@ -103,90 +105,30 @@ def _show_jump(x_t: Tensor, x0: Tensor, t: Tensor, eps: Tensor) -> str:
     return f"t = {t[0]}: {weights[0]:.3f}·x0 {weights[1]:+.3f}·eps"
 
 
+_HINTS = {
+    "variance_or_std": "ᾱ_t and 1−ᾱ_t are variances. Which power of a factor is one?",
+    "swapped": "Near t = 0 almost all is picture: which factor is near 1 there?",
+    "no_noise": "Only x0 is left in your result. Where does eps come in?",
+    "no_signal": "Only eps is left in your result. Where does x0 come in?",
+    "no_weight": "x0 and eps need a factor each, or the variance grows.",
+    "same_factor": "x0 and eps have different factors; their squares add up to 1.",
+    "one_noise_for_all": "Steps with fresh noise add their variances, with the same "
+    "eps they add up in full. A jump needs no loop over the steps.",
+    "wrong_sign": "The two parts are added.",
+    "which_alpha": "α_t and β_t belong to step t alone. The jump needs all steps to t.",
+    "index_shift": "The table has an entry 0, so entry t is the one for time t.",
+    "product_to_T": "Every sample got the noise of t = T. Look the table up at t.",
+    "shared_t": "Every sample has a t of its own, and a factor of its own.",
+    "wrong_axis": "Factors of shape (B,) line up with the last axis, not the first. "
+    "Give them the shape (B, 1, …), with as many axes as x0.",
+    "which_noise": "Use the noise that you are given, eps, and draw none of your own.",
+}
+
 Q_SAMPLE = Exercise(
     "Exercise 2.3: a jump for each sample",
     q_sample,
     _jumps,
-    [
-        Mistake(
-            "variance_or_std",
-            "ᾱ_t and 1−ᾱ_t are variances. Which power of a factor is one?",
-            _mixed(lambda s, n: [(s**2, n**2), (s, n**2), (s**2, n)])
-            + _mixed(lambda s, n: [(s, 1 - s), (1 - n, n)]),
-        ),
-        Mistake(
-            "swapped",
-            "Near t = 0 almost all is picture: which factor is near 1 there?",
-            _mixed(lambda s, n: [(n, s), (n**2, s**2)]),
-        ),
-        Mistake(
-            "no_noise",
-            "Only x0 is left in your result. Where does eps come in?",
-            _mixed(lambda s, n: [(s, 0 * s), (s**2, 0 * s), (s**0, 0 * s)]),
-        ),
-        Mistake(
-            "no_signal",
-            "Only eps is left in your result. Where does x0 come in?",
-            _mixed(lambda s, n: [(0 * s, n), (0 * s, n**2), (0 * s, s**0)]),
-        ),
-        Mistake(
-            "no_weight",
-            "x0 and eps need a factor each, or the variance grows.",
-            _mixed(lambda s, n: [(s**0, s**0), (s, s**0), (s**0, n)]),
-        ),
-        Mistake(
-            "same_factor",
-            "x0 and eps have different factors; their squares add up to 1.",
-            _mixed(lambda s, n: [(s, s), (n, n)]),
-        ),
-        Mistake(
-            "one_noise_for_all",
-            "Steps with fresh noise add their variances, with the same eps they add up "
-            "in full. A jump needs no loop over the steps.",
-            [_one_noise],
-        ),
-        Mistake(
-            "wrong_sign",
-            "The two parts are added.",
-            _mixed(lambda s, n: [(s, -n), (-s, n)]),
-        ),
-        Mistake(
-            "which_alpha",
-            "α_t and β_t belong to step t alone. The jump needs all steps to t.",
-            [_which_alpha],
-        ),
-        Mistake(
-            "index_shift",
-            "The table has an entry 0, so entry t is the one for time t.",
-            _at(lambda t: t - 1, lambda t: t + 1),
-        ),
-        Mistake(
-            "product_to_T",
-            "Every sample got the noise of t = T. Look the table up at t.",
-            _at(lambda t: 0 * t + 1000),
-        ),
-        Mistake(
-            "shared_t",
-            "Every sample has a t of its own, and a factor of its own.",
-            _at(lambda t: t[0], lambda t: t[-1], lambda t: t.max(), lambda t: t.min())
-            + _at(lambda t: t.double().mean().long()),
-        ),
-        Mistake(
-            "wrong_axis",
-            "Factors of shape (B,) line up with the last axis, not the first. Give "
-            "them the shape (B, 1, …), with as many axes as x0.",
-            [_wrong_axis],
-        ),
-        Mistake(
-            "which_noise",
-            "Use the noise that you are given, eps, and draw none of your own.",
-            [
-                lambda x0, t, eps: q_sample(x0, t, torch.randn_like(eps)),
-                lambda x0, t, eps: q_sample(x0, t, eps.flatten()[0].expand_as(eps)),
-            ],
-            sign=_own_noise,
-        ),
-    ],
+    mistakes(_HINTS, _wrong_jumps, which_noise=_own_noise),
     show=_show_jump,
     hint="Print both factors for one t, and compare with the schedule's tables.",
     praise="The package's is ddpm.q_sample.",

@@ -11,8 +11,8 @@ from minddpm.course.ch04_noise_prediction_loss.exercises_posterior import (
     questions,
     weighted_sum,
 )
-from minddpm.course.kit.exercise import Exercise
-from minddpm.course.kit.means import TIMES, around, mean_mistakes, mistakes_of, tables
+from minddpm.course.kit.exercise import Exercise, mistakes
+from minddpm.course.kit.means import TIMES, around, mean_mistakes, tables
 
 _TERM_BY_TERM = "Write the formula down, then compare it with your code term by term."
 
@@ -100,8 +100,7 @@ KL_GAUSSIANS = Exercise(
     "Exercise 4.2: how far apart two Gaussians are",
     kl_gaussians,
     _pairs,
-    mistakes_of(
-        _kl_mistakes,
+    mistakes(
         {
             "missing_half": "Every term of a Gaussian's log density has a factor ½.",
             "variance_or_std": "var1 and var2 are variances. Does a root, a square or "
@@ -118,6 +117,7 @@ KL_GAUSSIANS = Exercise(
             "in, and by which variance does it divide?",
             "wrong_sign": "A divergence is never negative.",
         },
+        _kl_mistakes,
     ),
     show=_show_kl,
     hint=_TERM_BY_TERM,
@@ -157,8 +157,7 @@ MEAN_FROM_EPS = Exercise(
     "Exercise 4.3: the mean of a reverse step, from the noise",
     mean_from_eps,
     lambda: questions("x_t", "eps_hat"),
-    mistakes_of(
-        _mean_mistakes,
+    mistakes(
         {
             "which_alpha": "α_t belongs to one step, ᾱ_t to all up to t. Which of them "
             "shrinks x_s to x_t, and which stands in the noise of x_t?",
@@ -178,6 +177,7 @@ MEAN_FROM_EPS = Exercise(
             "wrong_target": "This takes away all of the noise, as x̂_0 does. The mean "
             "asked for is that of x_s, one step back.",
         },
+        _mean_mistakes,
     ),
     show=lambda mean, **inputs: (
         f"t = {inputs['t']}: "
@@ -262,8 +262,7 @@ WEIGHT = Exercise(
     "Exercise 4.4: the weight that the bound gives to step t",
     weight,
     _steps,
-    mistakes_of(
-        _weight_mistakes,
+    mistakes(
         {
             "missing_half": "Which factor is before the squared difference in eq. 8?",
             "variance_or_std": "The difference of the means is squared, and all in it: "
@@ -280,6 +279,7 @@ WEIGHT = Exercise(
             "given difference of the noises?",
             "not_weighted_at_all": "That is L_simple's weight, not the bound's.",
         },
+        _weight_mistakes,
     ),
     show=lambda w, t, sigma_t, **_: f"t = {t}, σ_t = {sigma_t}: {float(w):.5g}",
     tolerance=2e-5,

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minddpm.course.kit.exercise import Exercise, Results
+from minddpm.course.kit.exercise import Exercise, Results, mistakes
 from minddpm.course.kit.means import (
     TIMES,
     around,
-    mistakes_of,
     posterior_mistakes,
     tables,
 )
@@ -127,8 +126,7 @@ Q_POSTERIOR = Exercise(
     "Exercise 4.1: the posterior of one step",
     q_posterior,
     lambda: questions("x0", "x_t"),
-    mistakes_of(
-        _mistakes,
+    mistakes(
         {
             "swapped": "Close to t = T, x_t knows little about x_0 but much about x_s: "
             "which factor must then be the larger one?",
@@ -150,6 +148,7 @@ Q_POSTERIOR = Exercise(
             "forgets_x_t": "Your mean does not depend on x_t at all.",
             "wrong_sign": "Both witnesses count in the same direction.",
         },
+        _mistakes,
     ),
     show=_show,
     tolerance=2e-5,

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minddpm.course.ch06_context_dropout.exercises_drops import DROP_CONTEXT
-from minddpm.course.kit.exercise import Answer, Exercise, Inputs, declare
+from minddpm.course.kit.exercise import Answer, Exercise, Inputs, mistakes
 from minddpm.course.kit.report import Report, Wrong, call, show
 
 # --- 6.2 ------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ UNCONDITIONAL_EPS = Exercise(
     "Exercise 6.2: no label, from all labels",
     unconditional_eps,
     _fields,
-    declare(_EPS_HINTS, _wrong_eps, _fields),
+    mistakes(_EPS_HINTS, _wrong_eps),
     hint="Print the weights of one x_t: which class should weigh most there?",
     praise="So who knows all conditional answers, and p(c | x_t), has this one too.",
     tolerance=1e-3,  # float32 keeps four decimals of −2000
@@ -211,7 +211,7 @@ DROPOUT_FLOOR = Exercise(
     "Exercise 6.3: the floor of training with dropout",
     dropout_floor,
     _errors,
-    declare(_FLOOR_HINTS, _wrong_floors, _errors),
+    mistakes(_FLOOR_HINTS, _wrong_floors),
     show=lambda floor, drop_prob, **_: f"p = {drop_prob}: {show(floor)}",
     hint="What is the loss of the samples with a label? Of those without?",
     praise="Mixing the answers before squaring would have given less.",

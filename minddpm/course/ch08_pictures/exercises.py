@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from minddpm.course.ch08_pictures import exercises_training as training
-from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Results, declare
+from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Results, mistakes
 from minddpm.course.kit.report import Report, show
 
 
@@ -133,7 +133,7 @@ NORMALISE = Exercise(
     "Exercise 8.1: both ways",
     normalise,
     _pictures,
-    declare(_HINTS, _wrong_ways, _pictures, no_clamp=_beyond),
+    mistakes(_HINTS, _wrong_ways, no_clamp=_beyond),
     show=lambda ways, pixels, x: f"{show((pixels, x))} become {show(ways)}",
     hint="Try it by hand: where do 0, 255, −1, 1 and 1.3 have to go?",
     praise="Clamping belongs to the picture; in the sampler, to x̂_0, never to x_t.",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Results, declare
+from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Results, mistakes
 from minddpm.course.kit.report import Report, show
 
 Wrongs = dict[str, list[Any]]  # wrong results by the name of the mistake
@@ -153,7 +153,7 @@ EMA_UPDATE = Exercise(
     "Exercise 8.2: one update",
     ema_update,
     _updates,
-    declare(_EMA_HINTS, _wrong_averages, _updates, first_entry=_some_only),
+    mistakes(_EMA_HINTS, _wrong_averages, first_entry=_some_only),
     show=lambda result, d, **_: f"d = {d}: {show(result)}",
     hint="One tensor at a time: d times the old average, plus 1 − d times the weight.",
     praise="In the package this is EMA.update, whose d grows from 2/11 on.",
@@ -258,7 +258,7 @@ LOSS_BY_T = Exercise(
     "Exercise 8.3: the loss at each t",
     loss_by_t,
     _drawn_times,
-    declare(_LOSS_HINTS, _wrong_tables, _drawn_times, no_draw=_undrawn),
+    mistakes(_LOSS_HINTS, _wrong_tables, no_draw=_undrawn),
     show=lambda result, t, T, **_: f"n = {len(t)}, T = {T}: {show(result)}",
     hint="Count the draws of each t, add up their losses, and divide.",
     praise="Few draws make a noisy mean: the counts say how far to trust each entry.",

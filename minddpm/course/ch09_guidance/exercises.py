@@ -8,8 +8,7 @@ from torch import Tensor
 
 from minddpm.course.ch09_guidance.exercises_batched import BATCHED_GUIDANCE
 from minddpm.course.ch09_guidance.exercises_guide import GUIDE
-from minddpm.course.kit.exercise import Exercise
-from minddpm.course.kit.means import mistakes_of
+from minddpm.course.kit.exercise import Exercise, mistakes
 
 # --- 9.2 ------------------------------------------------------------------------------
 
@@ -76,7 +75,7 @@ CONVERT_SCALE = Exercise(
     "Exercise 9.2: which convention is it?",
     convert_scale,
     _libraries,
-    mistakes_of(_wrong_scales, _SCALE_HINTS),
+    mistakes(_SCALE_HINTS, _wrong_scales),
     show=_show_scale,
     expects="a scale with which this library guides with the w that was asked for",
     hint="With eps_c = 1, eps_u = 0 and your scale, the library should return 1 + w.",
@@ -194,7 +193,7 @@ GUIDED_GAUSSIAN = Exercise(
     "Exercise 9.3: the product of two Gaussians",
     guided_gaussian,
     _gaussians,
-    mistakes_of(_wrong_moments, _PRODUCT_HINTS),
+    mistakes(_PRODUCT_HINTS, _wrong_moments),
     show=_show_moments,
     hint="Collect x² and x: in a Gaussian they have the factors −1/(2v) and m/v.",
     praise="w = 0 gives the class, w = −1 the population.",

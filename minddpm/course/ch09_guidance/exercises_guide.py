@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minddpm.course.kit.exercise import Exercise, Mistake
-from minddpm.course.kit.means import mistakes_of
+from minddpm.course.kit.exercise import Exercise, Mistake, mistakes
 from minddpm.course.kit.report import regress
 
 
@@ -88,7 +87,7 @@ GUIDE = Exercise(
     guide,
     _predictions,
     [
-        *mistakes_of(_wrong_sums, _HINTS),
+        *mistakes(_HINTS, _wrong_sums),
         Mistake(
             "not_normalised",
             "Equal predictions should stay as they are: what do the factors add up to?",

@@ -8,9 +8,13 @@ from typing import Any
 from minddpm.course import contents
 
 
+def __dir__() -> list[str]:
+    return sorted(found for found, _ in contents.all_explorers())
+
+
 def __getattr__(name: str) -> Any:
     if name == "__all__":
-        return sorted(found for found, _ in contents.all_explorers())
+        return __dir__()
     if name.startswith("__"):
         raise AttributeError(name)
     for found, explorer in contents.all_explorers():

@@ -21,7 +21,7 @@ which measures, and lets `explain` find the face that measures the same.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -210,7 +210,7 @@ class Exercise:
             first = next(iter(self.inputs()))
         for mistake in self.mistakes:
             for face in mistake.faces:
-                value = _call(face, first) if self.judge is None else None
+                value = _call(face, first) if first else None
                 if not isinstance(value, list):
                     yield mistake.name, face
                     continue
@@ -279,52 +279,31 @@ class Exercise:
 
 
 def mistakes(
-    hints: dict[str, str], known: Callable[..., dict[str, list[Any]]]
+    hints: dict[str, str],
+    wrong: Callable[..., dict[str, list[Any]]],
+    **signs: Callable[..., bool],
 ) -> list[Mistake]:
-    """Return mistakes whose faces one function gives, all of them.
+    """Return mistakes whose faces are made together, by one function.
 
     Args:
         hints: what to look at next, by the name of the mistake; the likelier first.
-        known: takes the inputs, which can be hashed; returns what each mistake gives,
-            by its name.
+        wrong: called as the answer is; returns what each mistake gives, by its name: a
+            list, as long for all inputs. It may leave out what has a sign.
+        **signs: of the mistakes that have one.
 
     Returns:
         The mistakes in the order of their hints.
     """
-    known = lru_cache(maxsize=16)(known)  # asked again for each mistake
+    asked: list[tuple[tuple[Any, ...], dict[str, list[Any]]]] = []  # the last questions
 
-    def face(name: str) -> Answer:
-        return lambda *args: known(*args)[name]
+    def face(name: str, *args: Any) -> list[Any]:
+        for before, made in asked:
+            if all(a is b for a, b in zip(args, before, strict=True)):
+                return made.get(name, [])
+        asked[:] = [(args, wrong(*args)), *asked[:15]]
+        return asked[0][1].get(name, [])
 
-    return [Mistake(name, hint, [face(name)]) for name, hint in hints.items()]
-
-
-def declare(
-    hints: dict[str, str],
-    wrong: Callable[..., dict[str, list[Any]]],
-    inputs: Callable[[], Iterable[Inputs]],
-    **signs: Callable[..., bool],
-) -> list[Mistake]:
-    """Return mistakes whose faces are made together.
-
-    Args:
-        hints: a hint for each mistake, the likelier first.
-        wrong: called as the answer is, returns wrong results by the mistake's name.
-        inputs: those of the exercise, of which the first are used to count the results.
-        **signs: of the mistakes that have a sign.
-
-    Returns:
-        The mistakes, with a face for each of the results.
-    """
-
-    def face(name: str, k: int, *args: Any) -> Any:
-        return wrong(*args)[name][k]
-
-    with torch.random.fork_rng(devices=[]):
-        made = wrong(*next(iter(inputs())).values())
-    counts = {name: len(results) for name, results in made.items()}
-    faces = {n: [partial(face, n, k) for k in range(counts.get(n, 0))] for n in hints}
-    return [Mistake(n, hint, faces[n], signs.get(n)) for n, hint in hints.items()]
+    return [Mistake(n, h, [partial(face, n)], signs.get(n)) for n, h in hints.items()]
 
 
 def results(answer: Any, inputs: Inputs) -> Results:

@@ -13,7 +13,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
 from minddpm import DDPM, GaussianMixture, Schedule
-from minddpm.course.ch04_noise_prediction_loss.explorer import (
+from minddpm.course.ch04_noise_prediction_loss.weighting import (
     WEIGHTS,
     loss_weights,
     tenths,

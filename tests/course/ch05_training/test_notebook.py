@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from minddpm import DDPM, MLP, GaussianMixture, Schedule, data
-from minddpm.course.explorers import training
+from minddpm.course.ch05_training import explorer as training
 from rooms import seeded
 
 COSINE = Schedule.cosine(T=100)

@@ -398,6 +398,8 @@ def test_points_by_class():
 def test_one_point_is_enough():
     plots.plot_points(torch.ones(1, 2), labels=torch.tensor([0]))
     plt.savefig(io.BytesIO(), format="png")
+    assert plt.gca().collections[0].get_offsets().tolist() == [[1, 1]]
+    assert plt.gca().get_xlim()[0] < 1 < plt.gca().get_xlim()[1]
 
 
 @pytest.mark.parametrize(
@@ -451,6 +453,9 @@ def test_loss_that_ran_away(first):
 def test_loss_of_few_steps(losses):
     plots.plot_loss(losses)
     plt.savefig(io.BytesIO(), format="png")
+    raw, mean = plt.gca().lines
+    assert list(raw.get_ydata()) == list(mean.get_ydata()) == losses
+    assert texts() == {}, "no key to what is the same"
 
 
 def test_loss_wrong():
