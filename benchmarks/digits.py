@@ -15,10 +15,11 @@ import torch
 
 from minddpm import data, metrics
 from minddpm.ddpm import DDPM
+from minddpm.device import default_device
 from minddpm.nets import UNet
 from minddpm.samplers import ancestral, sample
 from minddpm.schedule import Schedule
-from minddpm.train import TrainConfig, default_device, train
+from minddpm.train import TrainConfig, train
 
 CONFIG = TrainConfig(steps=600, batch_size=96, lr=5e-3)
 

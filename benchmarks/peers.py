@@ -52,13 +52,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minddpm import data, metrics
-from minddpm.app import drawing, presets
+from minddpm.app import drawing, muon, presets
 from minddpm.app.evaluation import _accuracy, _classifier, _features
+from minddpm.app.processes import batch_loss, has_bf16
 from minddpm.ddpm import DDPM
-from minddpm.device import has_bf16
 from minddpm.samplers import sample
 from minddpm.schedule import Schedule
-from minddpm.train import EMA, train
+from minddpm.train import EMA, History, train
 
 CPU = torch.device("cpu")
 EVALUATIONS = 50  # of the network, for each sample
@@ -295,11 +295,13 @@ def minddpm() -> Peer:
     ddpm = presets.model(preset, *samples, 0, CPU)
 
     def fit(seconds: float) -> float:
-        config = replace(
-            preset.config, steps=10**6, max_seconds=seconds, bf16=has_bf16(CPU)
-        )
-        history = train(ddpm, samples, config, progress=False)
-        return len(history.losses) * config.batch_size / history.seconds
+        config = replace(preset.config, steps=10**6, max_seconds=seconds)
+        optimiser = muon.rebuild(ddpm, preset.optimiser, config.lr)
+        history = History(ddpm, config, optimiser)
+        options = {"time_power": preset.time_power, "bf16": has_bf16(CPU)}
+        loss_of = batch_loss(ddpm, history.generator, **options)
+        train(ddpm, samples, progress=False, resume=history, loss_of=loss_of)
+        return history.step * config.batch_size / history.seconds
 
     return Peer(ddpm, fit, lambda c: drawn_by(ddpm, c), True)
 

@@ -3,8 +3,8 @@
     minddpm train --data mnist --steps 45000 --out runs/mnist
     python benchmarks/ship.py runs/mnist
 
-Where there is no classifier, one is fitted by `metrics.fit_classifier`; one that is
-there stays, or distances before and after would not compare. Afterwards measure the
+Where there is no classifier, one is fitted by `fit_classifier`; one that is there
+stays, or distances before and after would not compare. Afterwards measure the
 result as minddpm/weights/README.md says, and bring its numbers up to date.
 """
 

@@ -227,7 +227,7 @@ def gradient_steps(
         history._losses[history.step] = loss.detach()
         if history.to_be_read(history.step + 1) and not loss.isfinite():
             raise FloatingPointError(
-                f"the loss is {float(loss)} at step {history.step + 1} (learning rate "
+                f"the loss is {loss.item()} at step {history.step + 1} (learning rate "
                 f"{group['lr']:.2g}); lower lr, or check what the network does"
             )
         loss.backward()

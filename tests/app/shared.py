@@ -1,4 +1,4 @@
-"""What tests of the application share: small models, trainings, and their comparison."""
+"""What tests of the application share: small models, trainings, how to compare them."""
 
 import os
 import sys

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+import minddpm
 from app.shared import (
     assert_equal,
     assert_same_training,
@@ -15,8 +17,6 @@ from app.shared import (
     begun,
     interrupted_by,
 )
-
-import minddpm
 from minddpm import (
     DDPM,
     MLP,

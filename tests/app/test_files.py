@@ -15,13 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from app.shared import NETWORKS, SCHEDULES, assert_equal, environment, randomised, small
 from safetensors.torch import save as serialise
 
 import minddpm
+from app.shared import NETWORKS, SCHEDULES, assert_equal, environment, randomised, small
 from minddpm import DDPM, Schedule, UNet, load_checkpoint
 from minddpm.app import files
-
 
 # --- models ---------------------------------------------------------------------------
 

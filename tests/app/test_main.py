@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from app.shared import ROOT
 from PIL import Image
 
 import minddpm
+from app.shared import ROOT
 from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, load_checkpoint
 from minddpm.__main__ import _labels, main
 from minddpm.app import evaluation, files, presets

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from app.shared import assert_same_training, begun, environment
 from torch.testing import assert_close
 
+from app.shared import assert_same_training, begun, environment
 from minddpm import (
     DDPM,
     MLP,

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from app.kill_and_resume import differences, kill_and_resume
-from app.shared import at_step, begun, environment, interrupted_by
 from PIL import Image
 
 import minddpm
+from app.kill_and_resume import differences, kill_and_resume
+from app.shared import at_step, begun, environment, interrupted_by
 from minddpm import TrainConfig, data, load_checkpoint, save_checkpoint
 from minddpm.app import files, muon, presets, processes, runs
 from minddpm.train import train

@@ -676,7 +676,7 @@ def test_disk_that_cannot_be_written(tmp_path, monkeypatch, network):
 
 @pytest.fixture
 def mnist_root():
-    beside = Path(__file__).resolve().parents[2] / "shared" / "mnist"
+    beside = Path(__file__).resolve().parents[3] / "shared" / "mnist"
     root = Path(os.environ.get("MINDDPM_DATA") or beside).expanduser()
     if not (root / RAW / "train-images-idx3-ubyte").is_file():
         pytest.skip(f"no MNIST in {root}; set MINDDPM_DATA to a folder that has it")

@@ -49,11 +49,16 @@ def test_a_classifier_knows_colours_and_few_pictures() -> None:
 # --- evaluate -------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def net(digits) -> Classifier:
+    """A classifier that knows digits well enough."""
+    return fit_classifier(digits[0], epochs=12, progress=False)
+
+
 @pytest.fixture
-def measured(tmp_path, monkeypatch, digits, capsys):
+def measured(tmp_path, monkeypatch, net, capsys):
     """Evaluate pictures by way of a file."""
     monkeypatch.setenv("MINDDPM_DEVICE", "cpu")
-    net = fit_classifier(digits[0], epochs=12, progress=False)
     monkeypatch.setattr(evaluation, "fit_classifier", lambda *args, **kwargs: net)
 
     def measure(x: torch.Tensor, c: torch.Tensor | None) -> evaluation.Evaluation:

@@ -117,7 +117,7 @@ def test_copies_have_no_distance() -> None:
     assert_close(nearest_distances(off, real), torch.full((4,), 0.1), rtol=1e-3, atol=0)
 
 
-# --- class accuracy --------------------------------------------------------------------
+# --- class accuracy -------------------------------------------------------------------
 
 
 def test_class_accuracy_is_the_share_read_as_labelled() -> None:

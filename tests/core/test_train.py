@@ -4,24 +4,27 @@ import dataclasses
 import io
 import math
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch.testing import assert_close
-from tqdm import tqdm
 
+from core.shared import Net, seeded
 from minddpm import (
     DDPM,
     EMA,
     MLP,
+    History,
     Schedule,
     TrainConfig,
     ancestral,
     default_device,
     sample,
-)
+)  # fmt: skip
+from minddpm.app.processes import batch_loss
 from minddpm.oracle import GaussianMixture, loss_floor
-from minddpm.train import train
+from minddpm.train import _with_bar, gradient_steps, train
 
 QUICK = TrainConfig(steps=20, batch_size=16, warmup=5)
 
@@ -32,15 +35,14 @@ def model(seed: int = 0, **options) -> DDPM:
 
 
 def data(n: int = 50) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(9)
-    return torch.randn(n, 2, generator=generator), torch.arange(n) % 3
+    return torch.randn(n, 2, generator=seeded(9)), torch.arange(n) % 3
 
 
 def test_it_learns_what_can_be_learned() -> None:
     """On N(1, 0.3²) an MLP gets within a tenth of the exact floor."""
     schedule = Schedule.cosine(50)
     exact = GaussianMixture(torch.ones(1, 1), 0.3, schedule)
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     x0, _ = exact.sample(5000, generator=generator)
     torch.manual_seed(0)
     ddpm = DDPM(MLP(1, 64), schedule=schedule)
@@ -61,7 +63,7 @@ def test_the_same_seed_gives_the_same_weights_and_samples() -> None:
     for _ in range(2):
         ddpm = model()
         history = train(ddpm, data(), QUICK, progress=False)
-        generator = torch.Generator().manual_seed(1)
+        generator = seeded(1)
         x_T = torch.randn(10, 2, generator=generator)
         x = sample(ancestral(ddpm, x_T, torch.arange(10) % 3, generator=generator))
         runs.append((history.losses, *ddpm.state_dict().values(), x))
@@ -81,32 +83,24 @@ def test_training_neither_reads_nor_moves_the_global_generator() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-class Failing(torch.nn.Module):
+def failing(at: int, error: type[BaseException] | None = None) -> Net:
     """Works until its call number `at`, then raises or answers NaN."""
+    inner = MLP(2, 32, 3)
 
-    n_classes = 3
+    def answer(x_t, *others):
+        if len(net.calls) != at:
+            return inner(x_t, *others)
+        if error:
+            raise error
+        return x_t * math.nan
 
-    def __init__(self, at: int, error: type[BaseException] | None = None) -> None:
-        super().__init__()
-        self.inner, self.at, self.error, self.calls = MLP(2, 32, 3), at, error, 0
-
-    def forward(
-        self,
-        x_t: torch.Tensor,
-        c: torch.Tensor,
-        t: torch.Tensor,
-        context_mask: torch.Tensor,
-    ) -> torch.Tensor:
-        self.calls += 1
-        if self.calls == self.at:
-            if self.error:
-                raise self.error
-            return x_t * math.nan
-        return self.inner(x_t, c, t, context_mask)
+    net = Net(answer, n_classes=3)
+    net.inner = inner
+    return net
 
 
 def test_an_interrupt_leaves_a_usable_model() -> None:
-    ddpm = DDPM(Failing(8, KeyboardInterrupt), schedule=Schedule.cosine(10))
+    ddpm = DDPM(failing(8, KeyboardInterrupt), schedule=Schedule.cosine(10))
     before = [p.clone() for p in ddpm.parameters()]
     history = train(ddpm, data(), QUICK, progress=False)
     assert history.stopped == "interrupted"
@@ -119,7 +113,7 @@ def test_an_interrupt_leaves_a_usable_model() -> None:
 
 
 def test_an_interrupt_before_the_first_step_changes_nothing() -> None:
-    ddpm = DDPM(Failing(1, KeyboardInterrupt), schedule=Schedule.cosine(10))
+    ddpm = DDPM(failing(1, KeyboardInterrupt), schedule=Schedule.cosine(10))
     before = [p.clone() for p in ddpm.parameters()]
     history = train(ddpm, data(), QUICK, progress=False)
     assert len(history.losses) == 0
@@ -129,7 +123,7 @@ def test_an_interrupt_before_the_first_step_changes_nothing() -> None:
 
 
 def test_a_nan_loss_stops_at_once_and_names_the_step() -> None:
-    ddpm = DDPM(Failing(4), schedule=Schedule.cosine(10))
+    ddpm = DDPM(failing(4), schedule=Schedule.cosine(10))
     with pytest.raises(FloatingPointError, match=r"loss is nan at step 4 .*lower lr"):
         train(ddpm, data(), QUICK, progress=False)
     assert all(p.isfinite().all() for p in ddpm.parameters())
@@ -149,65 +143,84 @@ def test_steps_are_a_budget() -> None:
 
 
 def test_each_epoch_sees_every_sample_once() -> None:
-    seen = []
-
-    class Spy(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(()))
-
-        def forward(
-            self,
-            x_t: torch.Tensor,
-            c: torch.Tensor,
-            t: torch.Tensor,
-            context_mask: torch.Tensor,
-        ) -> torch.Tensor:
-            seen.extend(c.tolist())
-            return x_t * self.weight
-
+    net = Net(lambda x_t, c, t, mask: x_t)
     x0, c = torch.zeros(10, 2), torch.arange(10)
-    train(DDPM(Spy()), (x0, c), TrainConfig(steps=6, batch_size=5), progress=False)
+    train(DDPM(net), (x0, c), TrainConfig(steps=6, batch_size=5), progress=False)
+    seen = torch.cat([c for _, c, _, _ in net.calls]).tolist()
     for epoch in range(3):
         assert sorted(seen[10 * epoch : 10 * (epoch + 1)]) == list(range(10))
     assert seen[:10] != seen[10:20]
 
 
-@pytest.mark.parametrize("power", [1.0, 0.5, 2.0])
-def test_times_are_drawn_as_a_power_says(power: float) -> None:
-    """t ≤ k just when T u^power ≤ k, so with probability (k/T)^(1/power)."""
-    seen: list[torch.Tensor] = []
-
-    class Spy(MLP):
-        def forward(self, x_t, c, t, context_mask):
-            seen.append(t)
-            return super().forward(x_t, c, t, context_mask)
-
-    T, steps, size = 5, 20, 1000
-    config = TrainConfig(steps=steps, batch_size=size, time_power=power)
-    train(DDPM(Spy(2, 8), schedule=Schedule.cosine(T)), data(), config, progress=False)
-    t = torch.cat(seen).mul(T).round().long()
-    edges = (torch.arange(T + 1, dtype=torch.float64) / T) ** (1 / power)
-    p, n = edges.diff(), steps * size
-    error = 5 * (p * (1 - p) / n).sqrt()
-    assert bool(((t.bincount(minlength=T + 1)[1:] / n - p).abs() < error).all())
-    assert int(t.min()) == 1
-    assert int(t.max()) == T
+# --- Algorithm 1 ----------------------------------------------------------------------
 
 
-def test_the_learning_rate_warms_up_and_falls_to_zero(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rates: list[float] = []
-    real = torch.optim.AdamW.step
+def test_the_loop_is_algorithm_1_written_out_by_hand() -> None:
+    """With plain gradient descent: batches, draws, loss, clipping, rate and average."""
+    config = TrainConfig(
+        steps=8, batch_size=16, lr=0.1, warmup=2, grad_clip=1.7, ema_decay=0.4
+    )
+    x0, c = data(24)
+    ddpm, generator = model(), seeded(7)
+    weights = list(ddpm.parameters())
+    averages = [p.detach().clone() for p in weights]
+    queue, losses, clipped = [], [], 0
+    for step in range(1, 9):
+        while len(queue) < 16:
+            queue += torch.randperm(24, generator=generator).tolist()
+        batch, queue = queue[:16], queue[16:]
+        t = torch.randint(1, 51, (16,), generator=generator)
+        eps = torch.randn(16, 2, generator=generator)
+        mask = torch.bernoulli(torch.full((16,), 0.1), generator=generator)
+        x_t = ddpm.q_sample(x0[batch], t, eps)
+        eps_hat = ddpm.nn_model(x_t, c[batch], t / 50, mask)
+        loss = (eps - eps_hat).square().mean()
+        gradients = torch.autograd.grad(loss, weights)
+        norm = math.sqrt(sum(float(g.square().sum()) for g in gradients))
+        clipped += norm > 1.7
+        rate = min(1, step / 3) * 0.1 * (1 + math.cos(math.pi * (step - 1) / 8)) / 2
+        decay = min(0.4, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for p, g, average in zip(weights, gradients, averages, strict=True):
+                p -= rate * g * min(1, 1.7 / norm)
+                average.copy_(decay * average + (1 - decay) * p)
+        losses.append(float(loss.detach()))
+    assert 0 < clipped < 8
+    trained = model()
+    descent = torch.optim.SGD(trained.parameters(), lr=99.0)  # replaced by config.lr
+    options = {"optimiser": descent, "generator": seeded(7), "progress": False}
+    history = train(trained, (x0, c), config, **options)
+    assert history.optimiser is descent
+    assert_close(history.losses, torch.tensor(losses))
+    for average, p in zip(averages, trained.parameters(), strict=True):
+        assert_close(average, p.detach())
+    history.ema.swap()
+    for raw, p in zip(weights, trained.parameters(), strict=True):
+        assert_close(raw, p)
 
-    def step(self, *args, **kwargs):
-        rates.append(self.param_groups[0]["lr"])
-        return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+def steps_of(run: Callable[[torch.optim.Optimizer], object], ddpm: DDPM) -> list:
+    """The learning rate and the norm of the gradient at each step of an optimiser."""
+    seen, optimiser = [], torch.optim.SGD(ddpm.parameters(), lr=1.0)
+
+    def look(optimiser, *_) -> None:
+        (group,) = optimiser.param_groups
+        norm = torch.cat([p.grad.flatten() for p in group["params"]]).norm()
+        seen.append((group["lr"], float(norm)))
+
+    optimiser.register_step_pre_hook(look)
+    run(optimiser)
+    return seen
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     config = TrainConfig(steps=100, batch_size=4, lr=1.0e-3, warmup=10)
-    train(model(), data(), config, progress=False)
+    ddpm = model()
+
+    def run(optimiser) -> None:
+        train(ddpm, data(), config, optimiser=optimiser, progress=False)
+
+    rates = [rate for rate, _ in steps_of(run, ddpm)]
     assert rates[0] < 1.1e-4
     assert 0.95e-3 < max(rates) <= 1e-3
     assert rates.index(max(rates)) == 10
@@ -215,18 +228,126 @@ def test_the_learning_rate_warms_up_and_falls_to_zero(
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
-def test_gradients_are_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    norms: list[float] = []
-    real = torch.optim.AdamW.step
+def test_gradients_are_clipped() -> None:
+    config = dataclasses.replace(QUICK, grad_clip=0.01)
+    ddpm = model()
 
-    def step(self, *args, **kwargs):
-        grads = [p.grad for g in self.param_groups for p in g["params"]]
-        norms.append(float(torch.cat([g.flatten() for g in grads]).norm()))
-        return real(self, *args, **kwargs)
+    def run(optimiser) -> None:
+        train(ddpm, data(), config, optimiser=optimiser, progress=False)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    train(model(), data(), dataclasses.replace(QUICK, grad_clip=0.01), progress=False)
-    assert max(norms) < 0.0101
+    assert 0.0099 < max(norm for _, norm in steps_of(run, ddpm)) < 0.0101
+
+
+def test_without_a_word_it_is_adamw_without_weight_decay() -> None:
+    (group,) = History(model(), QUICK).optimiser.param_groups
+    assert isinstance(History(model(), QUICK).optimiser, torch.optim.AdamW)
+    assert (group["betas"], group["weight_decay"]) == ((0.9, 0.99), 0)
+
+
+# --- what is wrapped around it --------------------------------------------------------
+
+
+def test_the_loss_may_be_computed_elsewhere() -> None:
+    """`loss_of` gets the batch and its draws; its value is the loss that is kept."""
+    plain, other, given = model(), model(), []
+    expected = train(plain, data(), QUICK, progress=False)
+
+    def loss_of(x0, t, c, eps, mask):
+        given.append((x0, t, c, eps, mask))
+        return other.losses(x0, t, c, eps=eps, context_mask=mask).mean()
+
+    history = train(other, data(), QUICK, progress=False, loss_of=loss_of)
+    assert torch.equal(history.losses, expected.losses)
+    for one, two in zip(plain.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+    shapes = [tuple(part.shape) for part in given[-1]]
+    assert (len(given), shapes) == (20, [(16, 2), (16,), (16,), (16, 2), (16,)])
+
+    def scaled(*batch):
+        return 2 * loss_of(*batch)
+
+    doubled = train(model(), data(), QUICK, progress=False, loss_of=scaled)
+    assert not torch.equal(doubled.losses, expected.losses)
+    # without labels there are none to hand on
+    train(other, (data()[0], None), QUICK, progress=False, loss_of=loss_of)
+    assert given[-1][2] is None
+
+
+@pytest.mark.parametrize("power", [1.0, 0.5, 2.0])
+def test_a_loss_may_draw_times_of_its_own(power: float) -> None:
+    """t ≤ k just when T u^power ≤ k, so with probability p = (k/T)^(1/power).
+
+    The share of n times has the standard error √(p (1 − p) / n).
+    """
+    net, T, n = Net(lambda x_t, c, t, mask: x_t), 5, 20_000
+    ddpm, generator = DDPM(net, schedule=Schedule.cosine(T)), seeded()
+    x0 = torch.zeros(n, 1)
+    t, eps, mask = ddpm.draw(x0, generator)
+    batch_loss(ddpm, generator, time_power=power)(x0, t, None, eps, mask)
+    t = net.calls[0][2].mul(T).round().long()
+    edges = (torch.arange(T + 1, dtype=torch.float64) / T) ** (1 / power)
+    p = edges.diff()
+    error = 5 * (p * (1 - p) / n).sqrt()
+    assert bool(((t.bincount(minlength=T + 1)[1:] / n - p).abs() < error).all())
+    assert (int(t.min()), int(t.max())) == (1, T)
+
+
+def test_the_clock_is_what_all_agree_on() -> None:
+    shares, ddpm = [], model()
+    config = dataclasses.replace(QUICK, max_seconds=1e6, warmup=0, lr=1.0)
+
+    def run(optimiser) -> None:
+        def agree(share: float) -> float:
+            shares.append(share)
+            return 0.75
+
+        history = train(
+            ddpm, data(), config, optimiser=optimiser, progress=False, agree=agree
+        )
+        assert history.stopped == "steps"
+
+    # a cosine takes the rate to (1 + cos 0.75 π) / 2 at once, and on with the steps
+    rates = [rate for rate, _ in steps_of(run, ddpm)]
+    assert rates[:15] == [(1 + math.cos(0.75 * math.pi)) / 2] * 15
+    assert len(shares) == 20
+    assert 0 < shares[0] < shares[-1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("share", "why"), [(1.0, "time"), (2.5, "time"), (math.inf, "interrupted")]
+)
+def test_all_stop_when_they_agree_to(share: float, why: str) -> None:
+    answers = iter([0.0] * 7 + [share])
+    history = train(
+        model(), data(), QUICK, progress=False, agree=lambda _: next(answers)
+    )
+    assert (history.stopped, history.step, len(history.losses)) == (why, 7, 7)
+    assert history.ema.swapped
+
+
+def test_an_accelerator_is_not_waited_for_but_once_in_50_steps() -> None:
+    """Tensors of the device "meta" have no values: to look at one is an error."""
+    far, near = on_meta(120), History(model(), QUICK)
+    assert [k for k in range(1, 121) if far.to_be_read(k)] == [50, 100, 120]
+    assert all(near.to_be_read(k) for k in range(1, 21))
+    for steps in (20, 120):
+        history = on_meta(steps)
+        ddpm, (x0, c) = history.ddpm, data()
+
+        def loss_of(x0, t, c, eps, mask, ddpm=ddpm):
+            return ddpm.losses(x0, t, c, eps=eps, context_mask=mask).mean()
+
+        with pytest.raises(RuntimeError, match="meta"):
+            for _ in gradient_steps(
+                x0.to("meta"), c.to("meta"), history, loss_of, lambda: 0.0
+            ):
+                pass
+        assert history.step == min(steps, 50) - 1
+
+
+def on_meta(steps: int) -> History:
+    config = dataclasses.replace(QUICK, steps=steps)
+    return History(model(device="meta"), config, generator=seeded())
 
 
 def test_ema_is_the_average_and_swaps_back_and_forth() -> None:
@@ -261,7 +382,7 @@ def test_the_progress_bar_shows_loss_and_speed(
 ) -> None:
     train(model(), data(), dataclasses.replace(QUICK, steps=60))
     shown = capfd.readouterr().err
-    assert re.search(r"60/60 \[.*step/s, loss=\d\.\d{4}, images/s=[\d,]+\]", shown)
+    assert re.search(r"60/60 \[.*step/s, loss=\d\.\d{4}\]", shown)
 
 
 def test_where_time_is_the_limit_the_bar_ends_full(
@@ -274,32 +395,44 @@ def test_where_time_is_the_limit_the_bar_ends_full(
 
 
 @pytest.mark.parametrize(
-    ("first", "seconds", "limit", "steps", "total"),
+    ("seconds", "limit", "steps", "total"),
     [
-        (0, 10.0, 40.0, 10**6, 400),  # 10 steps a second, for 30 more seconds
-        (0, 10.0, 40.0, 150, 150),  # the steps end it first
-        (0, 10.0, math.inf, 150, 150),
-        (50, 10.0, 40.0, 10**6, 250),  # 50 of them were taken by an earlier process
-        (0, 41.0, 40.0, 10**6, 100),  # the time is up
+        (10.0, 40.0, 10**6, 400),  # 10 steps a second, for 30 more seconds
+        (10.0, 40.0, 150, 150),  # the steps end it first
+        (10.0, None, 150, 150),
+        (41.0, 40.0, 10**6, 100),  # the time is up
+        (0.0, 40.0, 10**6, 10**6),  # no clock ticks that often
     ],
 )
 def test_the_bar_promises_what_time_and_steps_allow(
-    first: int, seconds: float, limit: float, steps: int, total: int
+    monkeypatch, seconds: float, limit: float | None, steps: int, total: int
 ) -> None:
     """tqdm shows (total − n) / speed as the time that is left: here 30 s, 5 s, …."""
-    config = TrainConfig(steps=steps, batch_size=20)
-    bar = tqdm(initial=first, file=io.StringIO())
-    _show(bar, torch.arange(100.0), first, seconds, limit, config)
-    assert (bar.n, bar.total) == (100, total)
-    speed = (100 - first) * 20 / seconds
-    assert bar.postfix == f"loss=74.5000, images/s={speed:,.0f}"
+    import tqdm.auto
+
+    bars, real = [], tqdm.auto.tqdm
+
+    def bar(*args, **options):
+        bars.append(real(*args, file=io.StringIO(), **options))
+        return bars[0]
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", bar)
+    history = History(model(), TrainConfig(steps=steps, max_seconds=limit))
+    history.take_up(torch.arange(100.0), history.queue)
+    history.seconds = seconds
+    next(walk := _with_bar(iter([100, 101]), history, True))
+    next(walk)  # what is shown of a step is seen to before the next
+    assert bars[0].total == total
+    assert bars[0].postfix == "loss=74.5000"
+    assert bars[0].format_dict["initial"] == 100
 
 
 def test_a_history_of_other_data_is_refused() -> None:
-    history = train(model(), data(50), QUICK, progress=False)
+    ddpm = model()
+    history = train(ddpm, data(50), QUICK, progress=False)
     longer = dataclasses.replace(QUICK, steps=30)
     with pytest.raises(ValueError, match=r"resume must be a history of these data"):
-        train(model(), data(20), longer, progress=False, resume=history)
+        train(ddpm, data(20), longer, progress=False, resume=history)
 
 
 def test_the_device_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +453,7 @@ def test_it_trains_and_samples_on_cuda() -> None:
     ddpm = model(device="cuda")
     history = train(ddpm, data(), dataclasses.replace(QUICK, steps=60), progress=False)
     assert history.losses.device.type == "cpu"
-    x = ddpm.sample(6, (2,), generator=torch.Generator().manual_seed(0))
+    x = ddpm.sample(6, (2,), generator=seeded())
     assert x.device.type == "cuda"
 
 
@@ -333,7 +466,7 @@ def test_a_callback_sees_every_step_and_can_sample_without_changing_the_run() ->
         seen.append((len(history.losses), history.stopped))
         history.ema.swap()
         ddpm.eval()
-        draws = torch.Generator().manual_seed(1)
+        draws = seeded(1)
         sample(ancestral(ddpm, torch.zeros(2, 2), generator=draws))
         history.ema.swap()
 
@@ -344,8 +477,50 @@ def test_a_callback_sees_every_step_and_can_sample_without_changing_the_run() ->
         assert torch.equal(one, other)
 
 
-def test_what_a_callback_was_given_does_not_change_later() -> None:
-    kept = []
-    train(model(), data(), QUICK, progress=False, callback=kept.append)
-    for k, history in enumerate(kept):
-        assert torch.equal(history.losses, kept[-1].losses[: k + 1])
+def test_a_callback_is_given_the_living_history() -> None:
+    kept, losses, ddpm = [], [], model()
+
+    def look(history: History) -> None:
+        kept.append(history)
+        losses.append(history.losses)
+
+    history = train(ddpm, data(), QUICK, progress=False, callback=look)
+    assert all(each is history for each in kept)
+    assert history.ddpm is ddpm
+    for k, each in enumerate(losses, start=1):  # what was read does not change later
+        assert torch.equal(each, history.losses[:k])
+
+
+def test_a_callback_that_is_cut_short_leaves_the_average() -> None:
+    """Interrupted between its two swaps, when the model holds the average already."""
+
+    def look(history: History) -> None:
+        if history.step == 7:
+            history.ema.swap()
+            raise KeyboardInterrupt
+
+    cut, whole = model(), model()
+    history = train(cut, data(), QUICK, progress=False, callback=look)
+    assert (history.stopped, history.ema.swapped) == ("interrupted", True)
+    answers = iter([0.0] * 7 + [1.0])
+    train(whole, data(), QUICK, progress=False, agree=lambda _: next(answers))
+    for one, other in zip(cut.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_history_goes_on_with_its_own_optimiser_and_generator() -> None:
+    whole, ddpm = model(), model()
+    config = dataclasses.replace(QUICK, max_seconds=1e9)
+    expected = train(whole, data(), config, progress=False)
+    answers = iter([0.0] * 7 + [math.inf])
+    options = {"progress": False, "generator": seeded(config.seed)}
+    history = train(ddpm, data(), config, agree=lambda _: next(answers), **options)
+    first, earlier = history.losses, history.seconds
+    assert history.step == 7
+    again = train(ddpm, data(), progress=False, resume=history)
+    assert again is history
+    assert again.seconds > earlier
+    assert torch.equal(again.losses[:7], first)
+    assert torch.equal(again.losses, expected.losses)
+    for one, other in zip(ddpm.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(one, other)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from minddpm.course.kit.exercise import Answer, Exercise, Inputs, Mistake
-from minddpm.course.kit.report import Report, call, regress
+from minddpm.course.kit.report import Report, Wrong, call, regress
 from minddpm.schedule import Schedule
 
 _BETAS = Schedule.from_betas([0.15, 0.1, 0.4, 0.2, 0.55]).betas
@@ -17,7 +17,6 @@ _NORMAL = torch.randn_like
 
 Seen = dict[str, tuple[float, float, float]]  # measured, its error, and what is right
 Looked = tuple[Seen, Callable[[], Seen]]  # what tells faces apart; and the rest
-Look = Callable[[Answer, Inputs], Looked]
 
 
 def q_step(x_s: Tensor, t: int, betas: Tensor) -> Tensor:
@@ -215,8 +214,7 @@ def _form(path: Tensor, x0: Tensor, rows: int) -> Seen:
     if len(path) and path.shape[1:] == x0.shape:
         off = float((path[0] - x0).abs().mean())
         seen["distance of row 0 from x0"] = off, max(off / 9, 1e-7), 0
-        same = int((path[1:] == path[0]).all(1).sum())
-        seen["more rows like row 0"] = same, 0.1, 0
+        seen["more rows like row 0"] = int((path[1:] == path[0]).all(1).sum()), 0.1, 0
     return seen
 
 
@@ -244,7 +242,7 @@ def _shows(seen: Seen) -> str | None:
     return "which_noise" if rest and rest <= {"kurtosis", "skewness"} else None
 
 
-def _distance(look: Look, asked: list[tuple[Inputs, Seen]], face: Answer) -> float:
+def _distance(look: Answer, asked: list[tuple[Inputs, Seen]], face: Answer) -> float:
     """Return how far a face is from what was measured, as a share of the limit."""
     far = 0.0
     for inputs, seen in asked:
@@ -256,7 +254,7 @@ def _distance(look: Look, asked: list[tuple[Inputs, Seen]], face: Answer) -> flo
     return far if _off(other) else math.inf  # where it is right, it explains nothing
 
 
-def _judge(look: Look, exercise: Exercise, answer: Answer) -> Report:
+def _judge(look: Answer, exercise: Exercise, answer: Answer) -> Report:
     """Measure an answer, up to the first inputs where it is wrong, and name it."""
     asked: list[tuple[Inputs, Seen]] = []
     for inputs in exercise.inputs():
@@ -271,6 +269,10 @@ def _judge(look: Look, exercise: Exercise, answer: Answer) -> Report:
     if not off:
         return Report("", True, True, None, got, wanted, apart, exercise.praise)
     name = _shows(seen) or exercise.explain(partial(_distance, look, asked))
+    if name is None and {"axes", "columns"} & set(off):
+        raise Wrong(
+            "wrong_shape", got, wanted, "A row for each t, a column for each point."
+        )
     raise exercise.wrong(name, got, wanted, apart if " at t" in off[0] else None)
 
 
@@ -308,14 +310,13 @@ _HINTS = {
     "which_alpha": "These factors belong to t steps at once. One step has β_t alone.",
     "shared_draw": "Several numbers got the same noise: what shape has yours, or seed?",
 }
-_CHECK = "Compare your factors with [DDPM eq. 2], one at a time."
 
 Q_STEP = Exercise(
     "Exercise 1.1: one step",
     q_step,
     _times,
     [Mistake(k, hint, _steps(k)) for k, hint in _HINTS.items() if _steps(k)],
-    hint=_CHECK,
+    hint="Compare your factors with [DDPM eq. 2], one at a time.",
     praise="This is the whole step; the package has it as DDPM.q_step.",
     judge=partial(_judge, _look_at_step),
 )
@@ -324,7 +325,7 @@ RUN_CHAIN = Exercise(
     run_chain,
     _starts,
     [Mistake(name, hint, _chains(name)) for name, hint in _HINTS.items()],
-    hint=_CHECK,
+    hint="Compare your factors with [DDPM eq. 2], one at a time.",
     praise="Each row was made from the row above alone: a Markov chain.",
     judge=partial(_judge, _look_at_chain),
 )

@@ -1,5 +1,7 @@
 """An exercise, declared once: a right answer, what to ask it, and how people go wrong.
 
+For example::
+
     def double(x: Tensor) -> Tensor:
         '''Return 2 x.'''
         return 2 * x

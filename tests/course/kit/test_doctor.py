@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from minddpm.__main__ import main
-from minddpm.course import doctor as module
+from minddpm.course.kit import diagnosis as module
 from minddpm.course.kit.diagnosis import Diagnosis, Finding, doctor
 
 NAMES = [
