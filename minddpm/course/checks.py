@@ -26,7 +26,9 @@ def _as_function(exercise: Exercise) -> Callable[..., Report]:
     return check
 
 
-_CHECKS = {f"check_{name}": _as_function(each) for name, each in all_exercises().items()}
+_CHECKS = {
+    f"check_{name}": _as_function(each) for name, each in all_exercises().items()
+}
 globals().update(_CHECKS)
 __all__ = ["Report", *sorted(_CHECKS)]
 

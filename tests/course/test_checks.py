@@ -11,7 +11,7 @@ import inspect
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ def shows(report: Report) -> str | None:
     return None
 
 
-def accepted(exercise: Exercise, answer: Any, seeds: range) -> str | None:
+def accepted(exercise: Exercise, answer: Any, seeds: Iterable[int]) -> str | None:
     """Return why a right answer is not accepted under all seeds."""
     for seed in seeds:
         report = exercise.check(answer, seed=seed)
@@ -82,18 +82,28 @@ def accepted(exercise: Exercise, answer: Any, seeds: range) -> str | None:
 
 
 def rejected(
-    exercise: Exercise, answer: Any, name: str | None, seeds: range
+    exercise: Exercise, answer: Any, name: str | None, seeds: Iterable[int]
 ) -> str | None:
     """Return why a wrong answer is not rejected, named and explained every time."""
     for seed in seeds:
         report = exercise.check(answer, seed=seed)
         facts = report._parts()[2]
         fine = report.attempted and not report.passed
-        fine &= name is None or (report.mistake == name and bool(report.hint))
+        fine &= name in (None, report.mistake)
+        fine &= bool(report.hint) or name not in {m.name for m in exercise.mistakes}
         fine &= {"measured", "expected"} <= set(facts)
         if not fine or facts["measured"] == facts["expected"]:
             return f"seed {seed}, due {name}: {report}"
     return shows(report)
+
+
+def seeds_of(k: int) -> tuple[int, int]:
+    """Return two seeds for face k, the second in turn.
+
+    To name one answer, a check asks all faces: under five seeds each it would take as
+    long as all other tests together.
+    """
+    return 0, 1 + k % 4
 
 
 def faults(judged: Iterator[tuple[str, str | None]]) -> str:
@@ -181,8 +191,8 @@ def test_right_answers_pass_under_every_seed(case):
 @each
 def test_each_face_is_named_as_its_own_mistake(case):
     judged = (
-        (label, rejected(case.exercise, face, name, WRONG_SEEDS))
-        for label, face, name in case.faces
+        (label, rejected(case.exercise, face, name, seeds_of(k)))
+        for k, (label, face, name) in enumerate(case.faces)
     )
     assert not (text := faults(judged)), text
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from minddpm.course.kit.exercise import Exercise, Inputs, Mistake
-from minddpm.course.kit.means import mistakes_of
+from minddpm.course.kit.exercise import Exercise, Inputs, Mistake, mistakes
 from minddpm.course.kit.report import regress, z_score
 
 
@@ -75,7 +74,7 @@ SIGNAL_AND_NOISE = Exercise(
     signal_and_noise,
     _cases,
     [
-        *mistakes_of(_wrong, _HINTS),
+        *mistakes(_HINTS, _wrong),
         Mistake("which_noise", "Use eps; draw no noise of your own.", sign=_own_noise),
     ],
     show=_show,

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from minddpm.course.ch01_forward_chain.exercises_chain import Q_STEP, RUN_CHAIN
-from minddpm.course.kit.exercise import Exercise, Inputs, Mistake
-from minddpm.course.kit.means import mistakes_of
+from minddpm.course.kit.exercise import Exercise, Inputs, Mistake, mistakes
 
 Moments = tuple[Tensor, Tensor]
 
@@ -84,7 +83,7 @@ MOMENTS = Exercise(
     "Exercise 1.2: mean and variance at every step",
     moments,
     _tables,
-    mistakes_of(_wrong, _HINTS),
+    mistakes(_HINTS, _wrong),
     hint="Write down mean and variance of √(1−β_t) x_{t−1} + √β_t ε, term by term.",
     praise="What is left of v0 − 1 after each step? And of the mean?",
 )

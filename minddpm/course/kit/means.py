@@ -1,12 +1,7 @@
 """Wrong means of a reverse step: what the exercises of notebooks 04 and 07 share."""
 
-from functools import lru_cache, partial
-from typing import Any
-
 import torch
 from torch import Tensor
-
-from minddpm.course.kit.exercise import Answer, Mistake
 
 T = 20
 TIMES = (8, 2, 14, T, 1)
@@ -137,21 +132,3 @@ def posterior_mistakes(t: int, betas: Tensor, alpha_bars: Tensor) -> Factors:
         "forgets_x_t": [(x0, 0), (ab_s**0.5, 0), (ab**0.5, 0)],
         "wrong_sign": [(x0, -x_t), (-x0, x_t)],
     }
-
-
-def mistakes_of(known: Answer, hints: dict[str, str]) -> list[Mistake]:
-    """Make mistakes of a function that knows the wrong results of all of them.
-
-    Args:
-        known: called as the answer is; returns lists of results by name of a mistake.
-        hints: by the same names, the likelier first.
-
-    Returns:
-        A mistake with one face for each hint.
-    """
-    once = lru_cache(maxsize=8)(known)  # all faces are asked the same few questions
-    return [Mistake(n, hint, [partial(_under, once, n)]) for n, hint in hints.items()]
-
-
-def _under(known: Answer, name: str, *args: Any) -> Any:
-    return known(*args)[name]
