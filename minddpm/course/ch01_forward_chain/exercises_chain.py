@@ -270,9 +270,7 @@ def _judge(look: Answer, exercise: Exercise, answer: Answer) -> Report:
         return Report("", True, True, None, got, wanted, apart, exercise.praise)
     name = _shows(seen) or exercise.explain(partial(_distance, look, asked))
     if name is None and {"axes", "columns"} & set(off):
-        raise Wrong(
-            "wrong_shape", got, wanted, "A row for each t, a column for each point."
-        )
+        raise Wrong("wrong_shape", got, wanted, "One row for each t, N columns.")
     raise exercise.wrong(name, got, wanted, apart if " at t" in off[0] else None)
 
 

@@ -212,7 +212,8 @@ class Exercise:
             first = next(iter(self.inputs()))
         for mistake in self.mistakes:
             for face in mistake.faces:
-                value = _call(face, first) if first else None
+                lists = self.judge is None or isinstance(face, _Several)
+                value = _call(face, first) if lists else None
                 if not isinstance(value, list):
                     yield mistake.name, face
                     continue
@@ -280,6 +281,10 @@ class Exercise:
         return texts[0], texts[1]
 
 
+class _Several(partial):
+    """A face that returns a list, whatever judges it."""
+
+
 def mistakes(
     hints: dict[str, str],
     wrong: Callable[..., dict[str, list[Any]]],
@@ -305,7 +310,7 @@ def mistakes(
         asked[:] = [(args, wrong(*args)), *asked[:15]]
         return asked[0][1].get(name, [])
 
-    return [Mistake(n, h, [partial(face, n)], signs.get(n)) for n, h in hints.items()]
+    return [Mistake(n, h, [_Several(face, n)], signs.get(n)) for n, h in hints.items()]
 
 
 def results(answer: Any, inputs: Inputs) -> Results:

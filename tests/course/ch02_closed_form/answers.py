@@ -51,7 +51,10 @@ RIGHT = {
 WRONG = {
     "last_signal": {"nothing happens": (1.0, None), "the exponent": (-0.25, None)},
     "alpha_bars": {
-        "right up to T = 8 only": (lambda betas: table_looped(betas[:8]), "wrong_shape"),
+        "right up to T = 8 only": (
+            lambda betas: table_looped(betas[:8]),
+            "wrong_shape",
+        ),
         "exp(−Σβ)": (lambda betas: (-betas.cumsum(0)).exp(), "wrong_shape"),
         "the linear schedule": (lambda b: LINEAR.alpha_bars[: len(b) + 1], None),
     },
