@@ -203,7 +203,7 @@ def _as_today(header: dict[str, Any]) -> dict[str, Any]:
         config = header["config"]
         kind = {"adamw": "AdamW", "muon": "Muon"}[config.pop("optimiser")]
         options = {"betas": config.pop("adam_betas")}
-        config.pop("weight_decay")
+        options["weight_decay"] = config.pop("weight_decay")
         header["optimiser"] = {"kind": kind, "lr": config["lr"], **options}
         for name in ("time_power", "bf16", "compile"):
             header["about"][name] = config.pop(name)
