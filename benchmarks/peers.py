@@ -52,7 +52,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minddpm import data, metrics
-from minddpm.app import drawing, muon, presets
+from minddpm.app import drawing, presets
 from minddpm.app.evaluation import _accuracy, _classifier, _features
 from minddpm.app.processes import batch_loss, has_bf16
 from minddpm.ddpm import DDPM
@@ -296,8 +296,7 @@ def minddpm() -> Peer:
 
     def fit(seconds: float) -> float:
         config = replace(preset.config, steps=10**6, max_seconds=seconds)
-        optimiser = muon.rebuild(ddpm, preset.optimiser, config.lr)
-        history = History(ddpm, config, optimiser)
+        history = History(ddpm, config)
         options = {"time_power": preset.time_power, "bf16": has_bf16(CPU)}
         loss_of = batch_loss(ddpm, history.generator, **options)
         train(ddpm, samples, progress=False, resume=history, loss_of=loss_of)

@@ -102,11 +102,9 @@ def _digits(split: str) -> tuple[Tensor, Tensor]:
     digits = load_digits()
     images = torch.from_numpy(digits.images).float()[:, None] / 8 - 1  # grey is 0…16
     labels = torch.from_numpy(digits.target).long()
-    if split == "all":
-        return images, labels
     earlier = torch.nn.functional.one_hot(labels).cumsum(0)  # of each class, up to here
     rank = earlier.gather(1, labels[:, None])[:, 0]  # 1, 2, … within its class
-    chosen = (rank % 5 == 0) == (split == "test")
+    chosen = ((rank % 5 == 0) == (split == "test")) | (split == "all")
     return images[chosen], labels[chosen]
 
 

@@ -71,11 +71,7 @@ class DDPM(nn.Module):
         if schedule is None:
             schedule = Schedule.linear(n_T, *betas)
         elif (*betas, n_T) != (1e-4, 0.02, 1000):
-            got = f"betas = {betas} and n_T = {n_T} as well: leave them out"
-            _validate.fail("schedule", "replace betas and n_T", got)
-        own = getattr(nn_model, "schedule", schedule)  # an oracle's answers hold for it
-        if isinstance(own, Schedule) and not torch.equal(own.betas, schedule.betas):
-            _validate.fail("schedule", f"be nn_model.schedule, {own}", schedule)
+            _validate.fail("schedule", "come without betas and n_T", f"{betas}, {n_T}")
         self.drop_prob, self.prediction = float(drop_prob), prediction
         for name, table in (schedule.tables() | short_names(schedule)).items():
             self.register_buffer(name, table.clone())
@@ -224,8 +220,9 @@ class DDPM(nn.Module):
         where = x.device if generator is None else generator.device
         t = torch.randint(1, self.n_T + 1, (n,), generator=generator, device=where)
         eps = randn(x.shape, x, generator)
-        drop = torch.full((n,), self.drop_prob, device=where)
-        mask = torch.bernoulli(drop, generator=generator)
+        mask = torch.full((n,), self.drop_prob, device=where).bernoulli(
+            generator=generator
+        )
         return t.to(x.device), eps, mask.to(x.device)
 
     def losses(
@@ -387,6 +384,13 @@ class DDPM(nn.Module):
             context_mask = torch.zeros(n, device=x_t.device)
         _validate.labels("c", c, n, self.n_classes, self.device)
         _validate.floats("context_mask", context_mask, (n,))
+        own = getattr(
+            self.nn_model, "schedule", None
+        )  # an oracle's answers hold for it
+        if isinstance(own, Schedule) and not torch.equal(
+            own.betas, self.schedule.betas
+        ):
+            _validate.fail("schedule", f"be nn_model.schedule, {own}", self.schedule)
         answer = self.nn_model(x_t, c, t / self.n_T, context_mask)
         return _validate.floats("nn_model's output", answer, tuple(x_t.shape))
 

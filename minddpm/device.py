@@ -1,13 +1,12 @@
 """Where the work is done: the device, and its random numbers."""
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-Draw: TypeAlias = Callable[..., Tensor]
 Rng: TypeAlias = torch.Generator | None  # None is PyTorch's global generator
 
 
@@ -36,7 +35,7 @@ def default_device() -> torch.device:
 
 
 def randn(
-    shape: Sequence[int], like: Tensor, generator: Rng, draw: Draw = torch.randn
+    shape: Sequence[int], like: Tensor, generator: Rng, draw: Any = torch.randn
 ) -> Tensor:
     """Draw standard normal noise where the generator lives, then move it to `like`.
 

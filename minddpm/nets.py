@@ -139,10 +139,11 @@ class ResBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, n_condition: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(_groups(n_in), n_in)
+        # 8 groups, where that divides the channels
+        self.norm1 = nn.GroupNorm(math.gcd(8, n_in), n_in)
         self.conv1 = nn.Conv2d(n_in, n_out, 3, padding=1)
         self.told = nn.Linear(n_condition, 2 * n_out)
-        self.norm2 = nn.GroupNorm(_groups(n_out), n_out)
+        self.norm2 = nn.GroupNorm(math.gcd(8, n_out), n_out)
         self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1)
         self.skip = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else nn.Identity()
         # each block starts as its skip, which makes the first steps of training calm
@@ -213,7 +214,7 @@ class UNet(nn.Module):
         self.downs = nn.ModuleList(ResBlock(*pair, n_feat) for pair in downs)
         self.middle = nn.ModuleList(ResBlock(last, last, n_feat) for _ in range(middle))
         self.ups = nn.ModuleList(ResBlock(2 * n, n_out, n_feat) for n, n_out in ups)
-        self.norm = nn.GroupNorm(_groups(channels[0]), channels[0])
+        self.norm = nn.GroupNorm(math.gcd(8, channels[0]), channels[0])
         self.leave = nn.Conv2d(channels[0], folded, 3, padding=1)
         _zero(self.leave)
         self.to(memory_format=torch.channels_last)
@@ -259,11 +260,6 @@ class UNet(nn.Module):
 def _arguments(frame: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a constructor, from its first line's locals()."""
     return {k: v for k, v in frame.items() if k not in ("self", "__class__")}
-
-
-def _groups(n_channels: int) -> int:
-    """Return how many groups GroupNorm makes: 8 where that divides the channels."""
-    return math.gcd(8, n_channels)
 
 
 def _zero(module: nn.Module) -> None:

@@ -86,10 +86,9 @@ class Schedule:
         zero = torch.zeros(1, dtype=torch.float64)
         beta = torch.cat([zero, beta])
         alpha_bar = torch.cumprod(1 - beta, dim=0)
-        one_minus = 1 - alpha_bar
-        previous = torch.cat([zero, one_minus[:-1]])
-        posterior = torch.where(one_minus > 0, beta * previous / one_minus, zero)
-        roots, snr = (alpha_bar.sqrt(), one_minus.sqrt()), alpha_bar / one_minus
+        rest = 1 - alpha_bar  # rolled by 1, entry t is that of t − 1
+        posterior = torch.where(rest > 0, beta * rest.roll(1) / rest, zero)
+        roots, snr = (alpha_bar.sqrt(), rest.sqrt()), alpha_bar / rest
         exact = beta, 1 - beta, alpha_bar, *roots, posterior, snr
         return cls(*(table.float() for table in exact))
 

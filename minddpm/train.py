@@ -25,7 +25,7 @@ from minddpm._validate import Labels
 from minddpm.ddpm import DDPM
 from minddpm.device import Rng
 
-Data = tuple[Tensor, Tensor | None]
+OPTIMISERS: dict[str, Callable[..., Any]] = {"adamw": torch.optim.AdamW}
 LossOf = Callable[..., Tensor]  # of (x0, t, c, eps, context_mask): that of a batch
 
 
@@ -36,6 +36,8 @@ class TrainConfig:
     Attributes:
         steps: gradient steps, at least 1.
         batch_size: samples a step, at least 1.
+        optimiser: a name in OPTIMISERS: "adamw"; or "muon", which `app.muon` adds: for
+            the kernels of convolutions steps of the same length in all directions.
         lr: learning rate, positive: what the warm-up rises towards.
         warmup: steps over which the learning rate rises from 0; a cosine over all steps
             takes it back to 0.
@@ -55,6 +57,7 @@ class TrainConfig:
 
     steps: int = 2000
     batch_size: int = 128
+    optimiser: str = "adamw"
     lr: float = 2e-3
     warmup: int = 100
     grad_clip: float = 1.0
@@ -64,6 +67,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _validate.integer("steps", self.steps, 1)
+        _validate.choice("optimiser", self.optimiser, OPTIMISERS)
         for name, value in vars(self).items():
             _validate.named(name, value)
 
@@ -123,7 +127,7 @@ class History:
     Args:
         ddpm: the model.
         config: the settings.
-        optimiser: of the model's parameters; None makes AdamW.
+        optimiser: of the model's parameters; None makes what the settings name.
         generator: source of batches, times, noise and dropped labels, on the model's
             device; None makes one from `config.seed`.
 
@@ -150,10 +154,10 @@ class History:
         if self.generator is None:
             self.generator = torch.Generator(device).manual_seed(config.seed)
         if self.optimiser is None:
-            one = device.type in ("cpu", "cuda")  # call for all parameters
-            self.optimiser = torch.optim.AdamW(
-                ddpm.parameters(), config.lr, (0.9, 0.99), weight_decay=0, fused=one
-            )
+            options: dict[str, Any] = {"betas": (0.9, 0.99), "weight_decay": 0.0}
+            options["fused"] = device.type in ("cpu", "cuda")  # one call for all
+            make = OPTIMISERS[config.optimiser]
+            self.optimiser = make(ddpm.parameters(), lr=config.lr, **options)
         self.ema = EMA(ddpm, config.ema_decay)
         self.queue = torch.empty(0, dtype=torch.int64, device=self.generator.device)
         self._losses = torch.zeros(config.steps, device=device)
@@ -240,7 +244,7 @@ def gradient_steps(
 
 @_validate.by_name
 def train(
-    ddpm: DDPM, data: Data, config: TrainConfig | None = None, *,
+    ddpm: DDPM, data: tuple[Tensor, Labels], config: TrainConfig | None = None, *,
     optimiser: torch.optim.Optimizer | None = None, generator: Rng = None,
     progress: bool = True, callback: Callable[[History], None] | None = None,
     resume: History | None = None, loss_of: LossOf | None = None,
@@ -328,7 +332,7 @@ def train(
     return history
 
 
-def _check_data(data: Data, ddpm: DDPM) -> Data:
+def _check_data(data: tuple[Tensor, Labels], ddpm: DDPM) -> tuple[Tensor, Labels]:
     """Return (samples, labels) on the model's device, once found fit for training."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         got, cure = type(data).__name__, "without labels pass (samples, None)"
@@ -350,8 +354,7 @@ def _check_data(data: Data, ddpm: DDPM) -> Data:
 def _rate(step: int, spent: float, config: TrainConfig) -> float:
     """Return the share of the learning rate: linear warm-up, times a cosine."""
     warm = min(1.0, (step + 1) / (config.warmup + 1))
-    progress = max(step / config.steps, spent)
-    return warm * 0.5 * (1 + math.cos(math.pi * progress))
+    return warm * 0.5 * (1 + math.cos(math.pi * max(step / config.steps, spent)))
 
 
 @contextmanager

@@ -201,7 +201,7 @@ def _as_today(header: dict[str, Any]) -> dict[str, Any]:
     """Return a header with what version 1 kept among the settings in today's place."""
     if header["version"] == 1 and "config" in header:
         config = header["config"]
-        kind = {"adamw": "AdamW", "muon": "Muon"}[config.pop("optimiser")]
+        kind = {"adamw": "AdamW", "muon": "Muon"}[config["optimiser"]]
         options = {"betas": config.pop("adam_betas")}
         options["weight_decay"] = config.pop("weight_decay")
         header["optimiser"] = {"kind": kind, "lr": config["lr"], **options}

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minddpm import train
+
 # x ↦ a x + b x³ + c x⁵, over and over, drives singular values in (0, 1] to about 1
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _LEAST = 16  # rows and columns below which a kernel is no matrix worth the name
@@ -122,7 +124,8 @@ def orthogonal(matrices: list[Tensor], iterations: int = 5) -> list[Tensor]:
     return [turned[k].T if m.shape[0] > m.shape[1] else turned[k] for k, m in pairs]
 
 
-OPTIMISERS = {"AdamW": torch.optim.AdamW, "Muon": Muon}
+OPTIMISERS = {"AdamW": torch.optim.AdamW, "Muon": Muon}  # by the name in a file
+train.OPTIMISERS["muon"] = Muon  # by the name in TrainConfig
 _KEPT = ("lr", "betas", "eps", "weight_decay", "fused", "momentum")
 
 

@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from minddpm import _validate, data
-from minddpm.app import files, muon, pictures, processes
+from minddpm.app import files, pictures, processes
 from minddpm.app.drawing import walk
 from minddpm.app.presets import PRESETS, model
 from minddpm.app.processes import place
@@ -94,9 +94,7 @@ def run(
         else:
             config = replace(_config(preset.config, minutes, steps, batch), seed=seed)
             ddpm = model(preset, images, labels, seed, where)
-            history = History(
-                ddpm, config, muon.rebuild(ddpm, preset.optimiser, config.lr)
-            )
+            history = History(ddpm, config)
             about = {"bf16": processes.has_bf16(where), "compile": compiled}
             about |= {"data": name, "time_power": preset.time_power}
         loss_of = _loss_of(history, about)
