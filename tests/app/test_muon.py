@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from minddpm import UNet
+from minddpm import DDPM, MLP, History, TrainConfig, UNet
 from minddpm.app.muon import OPTIMISERS, Muon, describe, is_matrix, orthogonal, rebuild
 
 
@@ -153,3 +153,14 @@ def test_momentum_is_how_much_of_the_past_counts() -> None:
 def test_a_closure_is_refused() -> None:
     with pytest.raises(ValueError, match="closure must be None"):
         Muon([nn.Parameter(torch.ones(3))]).step(lambda: 0.0)
+
+
+def test_the_settings_name_it() -> None:
+    """In one line: what `TrainConfig(optimiser="muon")` makes."""
+    ddpm = DDPM(MLP(2, 8), n_T=5)
+    for name, kind in (("adamw", torch.optim.AdamW), ("muon", Muon)):
+        own = History(ddpm, TrainConfig(optimiser=name)).optimiser
+        assert type(own) is kind
+        assert own.param_groups[0]["weight_decay"] == 0
+    with pytest.raises(ValueError, match="optimiser must be one of adamw, muon; got"):
+        TrainConfig(optimiser="sgd")

@@ -30,9 +30,8 @@ NEVER = 1e9  # seconds from one checkpoint to the next
 
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train a small network on eight digits a step, and log every fifth step."""
-    config = TrainConfig(steps=20, batch_size=8, warmup=3)
-    options = {"optimiser": "Muon", "time_power": 0.5}
-    preset = presets.Preset({"n_feat": 8}, 10, "v", config, **options)
+    config = TrainConfig(steps=20, batch_size=8, optimiser="muon", warmup=3)
+    preset = presets.Preset({"n_feat": 8}, 10, "v", config, time_power=0.5)
     monkeypatch.setitem(presets.PRESETS, "digits", preset)
     monkeypatch.setattr(runs, "_LOG_EVERY", 5)
     monkeypatch.setenv("MINDDPM_DEVICE", "cpu")

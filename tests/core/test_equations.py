@@ -179,14 +179,23 @@ def test_an_oracle_of_another_schedule_is_refused() -> None:
     refused = (
         r"schedule must be nn_model\.schedule, Schedule\(T=100, .* got Schedule\(T="
     )
-    with pytest.raises(ValueError, match=refused + "100"):
-        DDPM(exact, schedule=SCHEDULES["sigmoid"])
-    with pytest.raises(ValueError, match=refused + "1000"):
-        DDPM(exact)
-    DDPM(exact, schedule=Schedule.cosine(100))  # as good as the same
+    x = torch.zeros(2, 1)
+    for ddpm, T in (
+        (DDPM(exact, schedule=SCHEDULES["sigmoid"]), "100"),
+        (DDPM(exact), "1000"),
+    ):
+        ddpm.q_sample(x, 3)  # the forward process asks nothing of it
+        for ask in (
+            lambda ddpm=ddpm: ddpm.predict_eps(x, 3),
+            lambda ddpm=ddpm: ddpm(x),
+            lambda ddpm=ddpm: ddpm.sample(2, (1,)),
+        ):
+            with pytest.raises(ValueError, match=refused + T):
+                ask()
+    DDPM(exact, schedule=Schedule.cosine(100)).predict_eps(x, 3)  # as good as the same
     net = MLP(1, 8)
     net.schedule = "a network may call something else so"
-    DDPM(net, schedule=SCHEDULES["sigmoid"])
+    DDPM(net, schedule=SCHEDULES["sigmoid"]).predict_eps(x, 3)
 
 
 # --- the forward process -------------------------------------------------------------
