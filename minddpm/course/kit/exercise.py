@@ -336,8 +336,12 @@ def _parts(value: Any) -> Results:
 
 
 def _nearest(faces: Iterable[tuple[float, str]]) -> str | None:
-    far, name = min(faces, key=lambda face: face[0], default=(math.inf, ""))
-    return name if far <= 1 else None
+    nearest: tuple[float, str | None] = math.inf, None
+    for far, name in faces:
+        if far < 1e-3:  # the same, to rounding: no other is asked
+            return name
+        nearest = min(nearest, (far, name), key=lambda face: face[0])
+    return nearest[1] if nearest[0] <= 1 else None
 
 
 def _asked(answer: Any, inputs: Inputs, parts: int) -> Results:
