@@ -4,7 +4,6 @@
 """
 
 import functools
-import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from minddpm import _validate, data
 from minddpm.course.kit.canvas import Canvas, Picture
 from minddpm.course.kit.controls import Choice, Slider, Toggle, panel
 from minddpm.course.kit.plots import COLOURS, house_style
+from minddpm.course.kit.plots.curves import log_snr
 from minddpm.schedule import Schedule
 
 RED_FLAG = 0.05
@@ -124,14 +124,14 @@ def draw(
             schedule.sqrt_one_minus_alpha_bars,
         )
     )
-    log_snr = _log_snr(schedule)
+    ratio = log_snr(schedule)
     u = np.linspace(0, 1, T + 1)
     for table, curve, dot in zip(
-        (beta, signal, log_snr), scene.curves, scene.dots, strict=True
+        (beta, signal, ratio), scene.curves, scene.dots, strict=True
     ):
         curve.set_data(u[1:], table[1:])  # without t = 0: log β and SNR are infinite
         height = table[t : t + 1]
-        if table is log_snr:  # below the axis, the dot stays on its edge
+        if table is ratio:  # below the axis, the dot stays on its edge
             height = height.clip(min=_LOWEST + 0.5)
         dot.set_data(u[t : t + 1], height)
     for image, step, eps in zip(scene.images, (t, T), scene.eps, strict=True):
@@ -143,18 +143,11 @@ def draw(
         f"{kind} schedule: curves of β_t, √ᾱ_t and log SNR over t/T with a mark at t, "
         f"and one digit: at step t, and averaged over {_COPIES} draws of x_T",
         f"step t = {t} of {T}: β_t = {beta[t]:.4g}, √ᾱ_t = {signal[t]:.3g}, "
-        f"log₁₀ SNR = {log_snr[t]:.2f}\n"
+        f"log₁₀ SNR = {ratio[t]:.2f}\n"
         f"the end: √ᾱ_T = {end:.3g}; {(signal < RED_FLAG).sum()} of {T} steps have "
         f"√ᾱ_t below {RED_FLAG}",
         _diagnosis(end) if end > RED_FLAG else "",
     )
-
-
-def _log_snr(schedule: Schedule) -> np.ndarray:
-    """Return log₁₀ SNR_t, also where SNR_t is too small for float32."""
-    log_alpha_bar = torch.log1p(-schedule.betas.double()).cumsum(0)
-    log_snr = log_alpha_bar - (-torch.expm1(log_alpha_bar)).log()
-    return (log_snr / math.log(10)).numpy()
 
 
 def _diagnosis(end: float) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from minddpm import _validate
 from minddpm.course.kit.plots import COLOURS, WIDTH
+from minddpm.course.kit.plots.curves import log_snr
 from minddpm.course.kit.plots.style import SMALL, frame, write
 from minddpm.schedule import Schedule
 
@@ -182,7 +183,7 @@ def plot_log_odds(schedules: Mapping[str, Schedule], *, ax: Axes | None = None) 
     with frame(ax, WIDTH, 4.4) as (ax,):
         ends = []
         for schedule, colour in zip(schedules.values(), COLOURS, strict=False):
-            y = schedule.snr[1:].double().log10().numpy()
+            y = log_snr(schedule)[1:]
             u = np.arange(1, schedule.T + 1) / schedule.T
             ax.plot(u, y, color=colour, clip_on=False)
             ax.plot(1, y[-1], "o", color=colour, markersize=9, clip_on=False, zorder=5)

@@ -4,42 +4,25 @@
 """
 
 import functools
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from minddpm import _validate, data
+from minddpm import _validate
+from minddpm.course.ch03_best_denoiser import exact
 from minddpm.course.kit.canvas import Canvas, Picture
 from minddpm.course.kit.controls import Slider, panel
 from minddpm.course.kit.plots import COLOURS, house_style
-from minddpm.oracle import ExactDenoiser, GaussianMixture, loss_floor
-from minddpm.schedule import Schedule
 
-_T = 100
-_SCHEDULE = Schedule.cosine(T=_T)
-_COUNTS = (1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 400)
-_TIMES = [*range(1, 20, 2), *range(21, _T, 4), _T]  # where the floor is measured
-_T_ALL = np.arange(1, _T + 1)
-_DRAWS = 600  # noisy points at each of these times
+_T = exact.SCHEDULE.T
+_COUNTS = (1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, exact.MOST)
 _REACH = 2.6  # half the side of the square that the lines start from
 
 CONTROLS = (
     Slider("n", "data points", _COUNTS, 20),
     Slider("t", "step t", range(1, _T + 1), 15, play=True),
 )
-
-
-class _Law(NamedTuple):
-    """What depends on the number of points alone; the last three are curves over t."""
-
-    oracle: ExactDenoiser
-    points: Tensor  # (n, 2)
-    floor: np.ndarray  # (T,), the least possible loss
-    error: np.ndarray  # its standard error
-    share: np.ndarray  # mean weight of the data point nearest to x_t / √ᾱ_t
 
 
 class _Scene:
@@ -57,10 +40,8 @@ class _Scene:
         dot["animated"] = True
         (self.dots,) = plane.plot([], [], color=red, markersize=6, **dot)
         (self.ends,) = plane.plot([], [], color=blue, markersize=4, **dot)
-        mixture = GaussianMixture(*data.ring_mixture(), _SCHEDULE)
-        law = loss_floor(mixture, _TIMES, 8000, generator=_generator(1))
-        floor = np.interp(_T_ALL, law.t, law.per_t)
-        curve.plot(_T_ALL, floor, color=sky, linewidth=6, alpha=0.5)
+        floor = exact.ring()
+        curve.plot(exact.TIMES, floor, color=sky, linewidth=6, alpha=0.5)
         place: dict[str, Any] = {"transform": curve.transAxes, "ha": "right"}
         text = f"the ring itself: {floor.mean():.2f}"
         curve.text(0.99, 0.84, text, color=COLOURS[0], **place)
@@ -83,31 +64,6 @@ def _scene() -> _Scene:
         return _Scene()
 
 
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-@functools.lru_cache(maxsize=64)
-def _law(n: int) -> _Law:
-    points = data.points("ring", _COUNTS[-1], generator=_generator(0))[0][:n]
-    generator, wide = _generator(1), points.double()
-    x0 = wide.repeat(math.ceil(_DRAWS / n), 1)  # each point equally often
-    rows = []
-    for t in _TIMES:
-        noise = _SCHEDULE.sqrt_one_minus_alpha_bars[t].double()
-        signal = (1 - noise**2).sqrt()
-        x_t = signal * x0 + noise * torch.randn(x0.shape, generator=generator)
-        distance = x_t @ wide.T * (2 * signal) - (signal * wide).square().sum(1)
-        r = (distance / (2 * noise**2)).softmax(1)  # (draws, n)
-        # what is left of ε is what is left of x_0, times its factor in [DDPM eq. 15]
-        variance = r @ wide.square().sum(1) - (r @ wide).square().sum(1)
-        loss = variance.clamp(min=0) * (signal / noise) ** 2 / 2
-        share = r.amax(1).mean()
-        rows.append([loss.mean(), loss.std() / len(loss) ** 0.5, share])
-    curves = (np.interp(_T_ALL, _TIMES, row) for row in np.array(rows).T)
-    return _Law(ExactDenoiser(points, _SCHEDULE), points, *curves)
-
-
 def draw(n: int, t: int) -> Picture:
     """Draw where a denoiser that knows n points sends noisy ones, and its loss.
 
@@ -123,21 +79,21 @@ def draw(n: int, t: int) -> Picture:
         ValueError: if n or t is out of range.
     """
     n, t = (
-        _validate.integer("data points", n, 1, _COUNTS[-1]),
+        _validate.integer("data points", n, 1, exact.MOST),
         _validate.integer("t", t, 1, _T),
     )
-    scene, law = _scene(), _law(n)
+    scene, law = _scene(), exact.known(n)
     x0_hat = law.oracle.denoise(scene.x_t, t).numpy()
     scene.ways[:, 1] = x0_hat
     scene.lines.set_data(*scene.ways.reshape(-1, 2).T)
     scene.ends.set_data(*x0_hat.T)
     scene.dots.set_data(*law.points.numpy().T)
-    scene.floor.set_data(_T_ALL, law.floor)
+    scene.floor.set_data(exact.TIMES, law.floor)
     level, error, share = law.floor[t - 1], law.error[t - 1], law.share[t - 1]
     scene.mark.set_data([t], [level])
     these = "this 1 point" if n == 1 else f"these {n} points"
     scene.name.set_text(f"{these}: {law.floor.mean():.2f}")
-    noise = float(_SCHEDULE.sqrt_one_minus_alpha_bars[t])
+    noise = float(exact.SCHEDULE.sqrt_one_minus_alpha_bars[t])
     return Picture(
         scene.canvas.png(),
         "points of the ring, with a line from each of a grid of noisy points to the "

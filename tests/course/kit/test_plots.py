@@ -16,6 +16,7 @@ from matplotlib.patches import FancyBboxPatch
 from minddpm import Schedule, Step
 from minddpm.course.contents import CHAPTERS, PARTS
 from minddpm.course.kit import plots
+from minddpm.course.kit.plots import curves
 
 GREY = torch.rand(24, 1, 8, 8) * 2 - 1
 RGB = torch.rand(6, 3, 8, 6) * 2 - 1
@@ -327,11 +328,12 @@ def test_schedules_show_their_tables():
         for ax, table, first in (
             (beta, schedule.betas, 1),
             (signal, schedule.sqrt_alpha_bars, 0),
-            (snr, schedule.snr.log10(), 1),
+            (snr, schedule.snr.double().log10(), 1),
         ):
             x, y = ax.lines[k].get_data()
             np.testing.assert_allclose(x, u[first:])
-            np.testing.assert_allclose(y, table[first:].numpy(), rtol=1e-6)
+            # a logarithm near 0 has no relative error to speak of
+            np.testing.assert_allclose(y, table[first:].numpy(), rtol=1e-6, atol=2e-7)
     assert beta.get_yscale() == "log"
 
 
@@ -595,3 +597,16 @@ def test_shows_exactly_once_in_a_notebook():
         [one],
     ]
     assert notebook.cells[4].outputs[0].data["text/plain"] == "10.0"
+
+
+def test_the_snr_of_a_schedule_is_seen_below_float32():
+    schedule = Schedule.linear(1000, 1e-4, 0.7)
+    ratio = curves.log_snr(schedule)
+    assert ratio.shape == (1001,)
+    assert math.isinf(ratio[0])
+    assert schedule.snr[-1] == 0  # and yet:
+    alpha_bar = math.fsum(math.log10(1 - b) for b in schedule.betas[1:].tolist())
+    assert ratio[-1] == pytest.approx(alpha_bar, rel=1e-9)
+    seen = schedule.snr > 1e-30
+    want = schedule.snr[seen][1:].double().log10().numpy()
+    np.testing.assert_allclose(ratio[seen.numpy()][1:], want, atol=1e-6)

@@ -49,11 +49,11 @@ def plot_schedules(
         for schedule, colour in zip(schedules.values(), COLOURS, strict=False):
             tables = {name: v.numpy() for name, v in schedule.tables().items()}
             u = np.arange(schedule.T + 1) / schedule.T
-            log_snr = np.log10(tables["snr"][1:])  # at t = 0 it is infinite
+            ratio = log_snr(schedule)[1:]
             beta.plot(u[1:], tables["betas"][1:], color=colour)
             signal.plot(u, tables["sqrt_alpha_bars"], color=colour)
-            snr.plot(u[1:], log_snr, color=colour)
-            ends.append(float(log_snr[-1]))
+            snr.plot(u[1:], ratio, color=colour)
+            ends.append(float(ratio[-1]))
         beta.set(title=r"noise added, $\beta_t$", yscale="log")
         signal.set(title=r"signal left, $\sqrt{\bar{\alpha}_t}$", ylim=(0, 1.02))
         snr.set(title=r"$\log_{10}$ SNR$_t$")
@@ -66,6 +66,20 @@ def plot_schedules(
             y = max(ends[k], y + 0.1 * (high - low))
             name = list(schedules)[k]
             write(snr, name, (1, y), (7, 0), color=COLOURS[k], ha="left")
+
+
+def log_snr(schedule: Schedule) -> np.ndarray:
+    """Return log₁₀ of ᾱ_t / (1−ᾱ_t), also where that is too small for float32.
+
+    Args:
+        schedule: the schedule.
+
+    Returns:
+        (T+1,) float64; entry 0 is infinite.
+    """
+    log_alpha_bar = torch.log1p(-schedule.betas.double()).cumsum(0)
+    ratio = log_alpha_bar - (-torch.expm1(log_alpha_bar)).log()
+    return (ratio / math.log(10)).numpy()
 
 
 def plot_points(
