@@ -44,8 +44,12 @@ help:
 	@echo "PYTHON=... chooses the Python of a new .venv; ARGS=... is handed on,"
 	@echo "as in: make test ARGS=tests/core/test_equations.py"
 
+# All of the repository can be opened. tools/lab/overrides.json has other defaults than
+# JupyterLab's, no question about news among them; what a user has set still counts.
 lab: $(VENV)/lab-ready
-	$(BIN)/python -m jupyterlab $(ARGS) notebooks/00_start_here.ipynb
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. \
+	    --LabApp.app_settings_dir=tools/lab \
+	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 test: $(VENV)/dev-ready
 	$(BIN)/python -m pytest $(ARGS)

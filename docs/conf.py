@@ -3,9 +3,8 @@
 This file is all that the site has of its own. Its pages are made, each time, from the
 README, the notebooks as they were saved, and the docstrings, so none can fall behind.
 Formulas are drawn in the browser by KaTeX, whose script the site carries along: it
-needs no network, to be built or to be read. What a reader offline does not see is the
-picture in the Colab badge. Explorers need a kernel, so they are a line of text here;
-a figure beside each one shows the same.
+needs no network, to be built or to be read. Explorers need a kernel, so they are a line
+of text here; a figure beside each one shows the same.
 """
 
 import re

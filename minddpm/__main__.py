@@ -4,10 +4,15 @@ Also `python -m minddpm …`; on several processes `torchrun … -m minddpm trai
 """
 
 import argparse
+import codecs
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from typing import Any
+
+_SPELLED = {"✓": "+", "✗": "!", "○": "o", "·": ".", "×": "x", "−": "-", "…": "..."}
+_SPELLED |= {"–": "-", "→": "->"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for add in (_add_doctor, _add_train, _add_sample, _add_evaluate, _add_grade):
         add(commands)
     args = parser.parse_args(argv)
-    # a console that does not know a sign shows "?" in its place
+    codecs.register_error("spelled", _spell)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="spelled")
     run: Callable[[argparse.Namespace], int] = args.run
     try:
         return run(args)
@@ -47,6 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"minddpm {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    """Put what every console can show in the place of signs that this one cannot."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(sign, "?") for sign in signs), error.end
 
 
 def _version() -> str:
@@ -82,9 +95,24 @@ def _add_train(
     parser = commands.add_parser("train", help=says, description=says)
     parser.add_argument(
         "--data",
-        default="mnist",
-        choices=("mnist", "fashion_mnist", "cifar10", "digits"),
-        help="the data set and its preset (default: mnist)",
+        metavar="NAME|FOLDER",
+        help="mnist (default), fashion_mnist, cifar10 or digits, each with its preset; "
+        "or a folder of pictures, whose sub-folders are the classes (./mnist is one, "
+        "mnist is the data set); every fifth of a class is left for evaluate",
+    )
+    _add_reading(parser)
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="of a folder: scale and cut the pictures to this height and width",
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="of a folder: 1 is grey, 3 is colour (default: what is there)",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder")
     parser.add_argument("--minutes", type=float, help="stop after so many minutes")
@@ -93,7 +121,11 @@ def _add_train(
     parser.add_argument("--seed", type=int, default=0, help="of a new training (0)")
     parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
     parser.add_argument(
-        "--resume", action="store_true", help="go on where it ended, with its settings"
+        "--resume",
+        action="store_true",
+        help="go on where it ended, with its settings; or to a later end, with --steps "
+        "or --minutes counted from the beginning: the learning rate then rises to the "
+        "cosine that falls to that end",
     )
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
     parser.add_argument(
@@ -116,13 +148,26 @@ def _train(args: argparse.Namespace) -> int:
         resume=args.resume,
         compiled=args.compile,
         save_every=args.save_every,
+        **_reading(args, "size", "channels", "skip_broken"),
     )
     print(f"{args.out}: {history}")
     if history.stopped == "interrupted":
-        out = shlex.quote(args.out)
-        print(f"go on with: minddpm train --data {args.data} --out {out} --resume")
+        print(f"go on with: minddpm train --out {shlex.quote(args.out)} --resume")
         return 130
     return 0
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="of a folder: leave out pictures that cannot be read",
+    )
+
+
+def _reading(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return what was said of how to read a folder."""
+    return {name: value for name in names if (value := getattr(args, name))}
 
 
 def _add_sample(
@@ -139,9 +184,8 @@ def _add_sample(
     parser.add_argument("--n", type=int, default=100, help="how many (100)")
     parser.add_argument(
         "--labels",
-        type=_labels,
-        metavar="0-9|3,5",
-        help="classes, over and over (default: all)",
+        metavar="0-9|3,5|NAMES",
+        help="classes, over and over, also by name: cats,dogs (default: all)",
     )
     parser.add_argument(
         "--guidance", type=float, default=0.0, metavar="W", help="0 is none (0)"
@@ -164,20 +208,6 @@ def _add_sample(
         help=".png is a grid, .gif the film, .npz images and labels (samples.png)",
     )
     parser.set_defaults(run=_sample)
-
-
-def _labels(text: str) -> list[int]:
-    """Read 3,5 or 0-9 or a mixture of them."""
-    chosen: list[int] = []
-    try:
-        for piece in text.split(","):
-            first, _, last = piece.partition("-")
-            chosen += range(int(first), int(last or first) + 1)
-    except ValueError:
-        chosen = []
-    if not chosen:
-        raise argparse.ArgumentTypeError(f"must be like 0-9 or 3,5; got {text!r}")
-    return chosen
 
 
 def _sample(args: argparse.Namespace) -> int:
@@ -207,9 +237,11 @@ def _add_evaluate(
     parser.add_argument(
         "--data",
         default="mnist",
-        choices=("mnist", "fashion_mnist", "cifar10", "digits"),
-        help="the real pictures (mnist)",
+        metavar="NAME|FOLDER",
+        help="the real pictures, as in train (mnist); those of a folder are scaled to "
+        "the size of the samples",
     )
+    _add_reading(parser)
     parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
     parser.set_defaults(run=_evaluate)
 
@@ -217,7 +249,8 @@ def _add_evaluate(
 def _evaluate(args: argparse.Namespace) -> int:
     from minddpm.app.evaluation import evaluate
 
-    print(evaluate(args.samples, args.data, args.device))
+    how = _reading(args, "skip_broken")
+    print(evaluate(args.samples, args.data, args.device, **how))
     return 0
 
 
@@ -229,10 +262,26 @@ def _add_grade(
         "grade",
         help=says,
         description=says,
-        epilog="It runs the code in them, and is no security sandbox.",
+        epilog="The student's name stands before the chapter's, as in "
+        "anna_02_closed_form.ipynb; else it is the name of the folder. Of a folder of "
+        "FOLDER, all is one student's, who has the name of that folder. Hidden files "
+        "are passed over. Exit status: 0 if all was graded; 1 if a notebook could not "
+        "be read, or nothing was graded; 2 if the arguments are wrong. It runs the "
+        "code in the notebooks, and is no security sandbox.",
     )
-    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
-    parser.add_argument("--out", metavar="FILE.json", help="write the grades there too")
+    parser.add_argument(
+        "notebooks", nargs="+", metavar="NOTEBOOK|FOLDER", help="what was handed in"
+    )
+    parser.add_argument(
+        "--out",
+        action="append",
+        default=[],
+        type=_table,
+        metavar="FILE",
+        help="write the grades there too, once all is graded: .csv has a row for each "
+        "student (score, maximum, feedback, each exercise), .json all there is; can "
+        "be given twice",
+    )
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="a limit (60)"
     )
@@ -245,21 +294,31 @@ def _add_grade(
     parser.set_defaults(run=_grade)
 
 
-def _grade(args: argparse.Namespace) -> int:
+def _table(text: str) -> str:
+    """Read the name of a file that grades can be written to."""
     from pathlib import Path
 
-    from minddpm.course.grading import grader
+    path = Path(text)
+    if path.suffix.lower() not in (".csv", ".json"):
+        raise argparse.ArgumentTypeError(f"must end in .csv or .json; got {text!r}")
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file in a folder; got {text!r}")
+    return text
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from minddpm.app.files import replace
+    from minddpm.course.grading import gradebook, grader
 
     limits = {"timeout": args.timeout, "memory": args.memory}
     grades = []
     for each in grader.grade(args.notebooks, course=args.course, **limits):
         grades.append(each)
         print(each, flush=True)
-    passed, asked = sum(g.passed for g in grades), sum(len(g.marks) for g in grades)
-    print(f"{len(grades)} notebooks: {passed} of {asked} passed")
-    if args.out is not None:
-        Path(args.out).write_text(grader.as_json(grades), encoding="utf-8")
-    return 0
+    print(f"\n{gradebook.summary(grades)}")
+    for path in args.out:
+        replace(path, gradebook.content(path, grades))
+    return 1 if any(each.fault for each in grades) else 0
 
 
 if __name__ == "__main__":

@@ -39,9 +39,8 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         fail(name, "be an int", repr(value), error=TypeError)
     if int(value) < low or (high is not None and int(value) > high):
-        fail(
-            name, f"be at least {low}" if high is None else f"be in {low}…{high}", value
-        )
+        rule = f"be at least {low}" if high is None else f"be in {low}…{high}"
+        fail(name, rule, value)
     return int(value)
 
 
@@ -97,16 +96,13 @@ def pair(name: str, value: Any) -> None:
         fail(name, "be the pair (beta_1, beta_T)", repr(value), cure)
 
 
-def floats(
-    name: str, value: Any, shape: tuple[int | None, ...] | None = None
-) -> Tensor:
+def floats(name: str, value: Any, shape: Sequence[int | None] | None = None) -> Tensor:
     """Return `value` if it is a tensor of floats; None in `shape` is any size."""
-    if not isinstance(value, Tensor):
-        cure = "convert it with torch.as_tensor(…, dtype=torch.float32)"
-        fail(name, "be a float tensor", type(value).__name__, cure, TypeError)
-    if not value.is_floating_point():
-        cure = f"convert it with {name}.float()"
-        fail(name, "be a float tensor", value.dtype, cure, TypeError)
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        cure = f"convert it with torch.as_tensor({name}).float()"
+        if (got := _kind(value)) == torch.uint8:
+            cure = f"{name} / 127.5 - 1 makes 0…255 one in [−1, 1]"
+        fail(name, "be a float tensor", got, cure, TypeError)
     if shape is not None and (
         value.ndim != len(shape)
         or any(s not in (None, n) for s, n in zip(shape, value.shape, strict=True))
@@ -116,12 +112,41 @@ def floats(
     return value
 
 
+def _kind(value: Any) -> Any:
+    return value.dtype if isinstance(value, Tensor) else type(value).__name__
+
+
 def batch(name: str, value: Any, device: torch.device | None = None) -> int:
     """Return the number of samples in floats (B, *D), on the model's device."""
-    if floats(name, value).ndim == 0:
-        fail(name, "have shape (B, *D)", "a single number")
+    if floats(name, value).ndim == 0 or 0 in value.shape:
+        got = tuple(value.shape) or "a single number"
+        fail(name, "have shape (B, *D), none of them 0", got)
     _on(name, value, device)
-    return len(value)
+    return value.shape[0]
+
+
+def samples(name: str, value: Tensor) -> Tensor:
+    """Return `value` if it is floats (N, *D), at least one sample, all finite."""
+    batch(name, value)
+    refuse(name, value, ~value.isfinite(), "be finite: clean the data first")
+    return value
+
+
+def refuse(name: str, value: Tensor, wrong: Tensor, rule: str) -> None:
+    """Raise if a number in `value` is wrong, where they can be looked at."""
+    if readable(wrong) and wrong.any():
+        fail(name, rule, f"{value[wrong][0]:g}")
+
+
+def readable(value: Tensor) -> bool:
+    """Return whether to look at numbers: not where that waits for an accelerator.
+
+    Nor where there are none yet: when PyTorch compiles, exports, traces or vectorises.
+    """
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+        return False
+    vectorised = torch._C._are_functorch_transforms_active()
+    return value.device.type == "cpu" and not vectorised
 
 
 def _on(name: str, value: Tensor, device: torch.device | None) -> None:
@@ -131,24 +156,18 @@ def _on(name: str, value: Tensor, device: torch.device | None) -> None:
 
 
 def labels(
-    name: str,
-    value: Any,
-    n: int,
-    n_classes: int = 0,
+    name: str, value: Any, n: int, n_classes: int = 0,
     device: torch.device | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Return `value` if it holds n class labels, int64, in 0…n_classes−1."""
-    if not isinstance(value, Tensor) or value.dtype != torch.int64:
-        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+    if (got := _kind(value)) != torch.int64:
         cure = "convert it with torch.as_tensor(…).long()"
         fail(name, "be an int64 tensor of class labels", got, cure, TypeError)
     if value.shape != (n,):
         fail(name, f"have shape ({n},), one label a sample", tuple(value.shape))
-    if n_classes and value.device.type == "cpu" and n:
-        low, high = int(value.min()), int(value.max())
-        if low < 0 or high >= n_classes:
-            rule = f"be in 0…{n_classes - 1} for n_classes = {n_classes}"
-            fail(name, rule, low if low < 0 else high)
+    if n_classes:
+        rule = f"be in 0…{n_classes - 1} for n_classes = {n_classes}"
+        _within(name, value, 0, n_classes - 1, rule)
     _on(name, value, device)
     return value
 
@@ -164,12 +183,31 @@ def times(
         fail("t", "be an int or an int64 tensor", t.dtype, cure, TypeError)
     if t.shape not in ((), (n,)):
         fail("t", f"have shape ({n},), one time a sample", tuple(t.shape))
-    if t.device.type == "cpu" and t.numel():
-        first, last = int(t.min()), int(t.max())
-        if first < low or last > T:
-            cure = "times count from 1, as in the paper"
-            fail("t", f"be in {low}…{T}", first if first < low else last, cure)
+    _within("t", t, low, T, f"be in {low}…{T}", "times count from 1, as in the paper")
     return t.expand(n).to(device)
+
+
+def _within(
+    name: str, value: Tensor, low: int, high: int, rule: str, cure: str = ""
+) -> None:
+    if readable(value) and value.numel():
+        least, most = map(int, value.aminmax())
+        if least < low or most > high:
+            fail(name, rule, least if least < low else most, cure)
+
+
+def spread(name: str, value: Any, n: int) -> Tensor:
+    """Return one number for each of n samples, from n of them or one for all."""
+    flat = instance(name, value, Tensor).reshape(-1)
+    if flat.shape[0] not in (1, n):
+        fail(name, f"hold 1 or {n} numbers", tuple(value.shape))
+    return flat.expand(n)
+
+
+def guided(w: float, c: Labels) -> None:
+    """Refuse guidance towards labels that there are not."""
+    if w and c is None:
+        raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
 
 
 def falling(name: str, value: Sequence[Any], T: int) -> list[int]:

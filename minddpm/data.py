@@ -6,18 +6,16 @@ need no network.
 
 import math
 import os
-import shutil
-import socket
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from minddpm import _validate
+from minddpm._validate import Labels
 from minddpm.device import Rng, randn
 
 RING_STD = 0.1
@@ -25,87 +23,87 @@ RING_STD = 0.1
 RING_RADIUS = math.sqrt(2 * (1 - RING_STD**2))
 """Distance of their means from the origin: gives each axis the variance 1."""
 
-_TIMEOUT = 20.0  # seconds that the network may stay silent
-
-
-class _Source(NamedTuple):
-    """What torchvision calls a data set, and what it consists of."""
-
-    dataset: str  # the class in torchvision.datasets
-    folder: str  # in the data root
-    files: tuple[str, ...]  # in that folder
-    shape: tuple[int, int, int]  # (C, H, W)
-    sizes: tuple[int, int]  # images to train on, to test with
-    archive: str = "{folder}/{file}.gz"  # what torchvision unpacks, in the data root
-
-
-_KINDS = "images-idx3-ubyte", "labels-idx1-ubyte"
-_IDX = tuple(f"{half}-{kind}" for half in ("train", "t10k") for kind in _KINDS)
-_CIFAR = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta")
-_TAR = "cifar-10-python.tar.gz"
-_SMALL = (1, 28, 28), (60_000, 10_000)
-_LARGE = (3, 32, 32), (50_000, 10_000)
-_SOURCES = {
-    "mnist": _Source("MNIST", "MNIST/raw", _IDX, *_SMALL),
-    "fashion_mnist": _Source("FashionMNIST", "FashionMNIST/raw", _IDX, *_SMALL),
-    "cifar10": _Source("CIFAR10", "cifar-10-batches-py", _CIFAR, *_LARGE, _TAR),
-}
-
 
 def load(
     name: str = "digits", split: str = "train",
-    root: str | os.PathLike[str] | None = None, download: bool = True,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    root: str | os.PathLike[str] | None = None, download: bool = True, **options: Any,
+) -> tuple[Tensor, Labels]:  # fmt: skip
     """Load pictures and their class labels.
 
     "digits" are 1,797 handwritten digits of 8×8 pixels, the test half of "Optical
     Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine Learning
     Repository), which scikit-learn brings along. Our split is fixed: every fifth image
     of a class is a test image. Both halves hold the same writers. "mnist",
-    "fashion_mnist" and "cifar10" come through torchvision.
+    "fashion_mnist" and "cifar10" come through torchvision; "folder:PATH" are pictures
+    of one's own, whose classes are the sub-folders.
 
     Args:
-        name: "digits", "mnist", "fashion_mnist" or "cifar10".
+        name: "digits", "mnist", "fashion_mnist", "cifar10" or "folder:PATH".
         split: "train", "test", or "all" for both.
         root: folder in the layout of torchvision, such as root/MNIST/raw; a read-only
             one will do if it holds the data. None means $MINDDPM_DATA, else "minddpm"
             in the user's cache ($XDG_CACHE_HOME, else ~/.cache). Digits need none.
         download: if a file is missing, fetch the whole set and keep it in the root.
             Nothing is put there before all of it has arrived and been checked.
+        **options: of a folder: `size`, `channels` and `skip_broken`, as in
+            `minddpm.app.folders.load`.
 
     Returns:
         The images, (N, C, H, W) float32 in [−1, 1], and their labels in 0…9, (N,)
-        int64.
+        int64; None for a folder without sub-folders.
 
     Raises:
         TypeError: if `root` is no path.
-        ValueError: if the name or the split is unknown.
+        ValueError: if the name, the split or an option is unknown, or the pictures of a
+            folder are not what they must be.
         RuntimeError: if the data are missing and cannot be fetched, or are damaged.
 
     >>> images, labels = load("digits")
     >>> images.shape, labels.shape
     (torch.Size([1442, 1, 8, 8]), torch.Size([1442]))
     """
-    _validate.choice("name", name, ("digits", *_SOURCES))
     _validate.choice("split", split, ("train", "test", "all"))
     if not isinstance(root, str | os.PathLike | None):
         _validate.fail("root", "be a path or None", repr(root), error=TypeError)
-    if name == "digits":
-        return _digits(split)
-    images, labels = _pictures(name, split, data_root(root), download)
-    return images.float().div_(127.5).sub_(1), labels
+    kind, _, path = str(name).partition(":")
+    read = READERS.get(f"{kind}:PATH" if path else name)
+    if read is None:
+        _validate.fail("name", f"be one of {', '.join(READERS)}", repr(name))
+    if options and not path:
+        _validate.fail("options", "be left out but for a folder", options)
+    return read(path or name, split, root, download, **options)
 
 
-def _digits(split: str) -> tuple[Tensor, Tensor]:
+def _digits(name: str, split: str, *_: Any) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = torch.from_numpy(digits.images).float()[:, None] / 8 - 1  # grey is 0…16
     labels = torch.from_numpy(digits.target).long()
+    chosen = of_split(labels, split)
+    return images[chosen], labels[chosen]
+
+
+READERS: dict[str, Callable[..., tuple[Tensor, Labels]]] = {"digits": _digits}
+"""What `load` can read: of (name or path, split, root, download, **options).
+
+`app.datasets` adds what torchvision knows, and `app.folders` pictures of one's own.
+"""
+
+
+def of_split(labels: Tensor, split: str) -> Tensor:
+    """Return which samples are in a split: every fifth of a class is there to test.
+
+    Args:
+        labels: the classes of all samples, (N,) int64.
+        split: "train", "test", or "all" for both.
+
+    Returns:
+        A mask, (N,) bool.
+    """
     earlier = torch.nn.functional.one_hot(labels).cumsum(0)  # of each class, up to here
     rank = earlier.gather(1, labels[:, None])[:, 0]  # 1, 2, … within its class
-    chosen = ((rank % 5 == 0) == (split == "test")) | (split == "all")
-    return images[chosen], labels[chosen]
+    return ((rank % 5 == 0) == (split == "test")) | (split == "all")
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
@@ -122,93 +120,6 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
         cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         root = os.environ.get("MINDDPM_DATA") or os.path.join(cache, "minddpm")
     return Path(root).expanduser()
-
-
-def _pictures(
-    name: str, split: str, root: Path, download: bool
-) -> tuple[Tensor, Tensor]:
-    """Return uint8 images and their labels, or raise the one error there is."""
-    source = _SOURCES[name]
-    place = root / source.folder
-    tried = f"cannot look into {place}"
-    try:
-        missing = [file for file in source.files if not (place / file).is_file()]
-        tried = f"{place} is unreadable or damaged; delete it to download it again"
-        if missing and not download:
-            tried = f"not in {place}, and download=False"
-            raise FileNotFoundError(f"no {', '.join(missing)}")
-        if missing:
-            from torchvision import datasets
-
-            cls = getattr(datasets, source.dataset)
-            urls = " and ".join(getattr(cls, "mirrors", None) or [cls.url])
-            tried = f"not in {place}, and the download from {urls} failed"
-            _download(source, root)
-        halves = [half for half in ("train", "test") if split in (half, "all")]
-        parts = [_read(source, root, half == "train") for half in halves]
-        return tuple(torch.cat(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
-    except Exception as error:  # whatever a network, a disk or a parser comes up with
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RuntimeError(
-            f"could not load {name!r}: {tried} ({reason}). To proceed, set "
-            f"MINDDPM_DATA (or root) to a folder that holds {source.folder} with "
-            f"{', '.join(source.files)}; or use load('digits'), which needs neither "
-            "files nor a network"
-        ) from error
-
-
-def _read(source: _Source, root: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """Read one half of a data set that is on the disk; it writes nothing.
-
-    The check is by content: a re-encoded MNIST is as good. CIFAR-10 consists of
-    pickles, so there torchvision insists on the original checksums, rightly.
-    """
-    from torchvision import datasets
-
-    dataset = getattr(datasets, source.dataset)(root, train=train, download=False)
-    images = torch.as_tensor(dataset.data)  # (N, H, W), or (N, H, W, 3)
-    labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
-    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    n = source.sizes[0 if train else 1]
-    half = f"the {'train' if train else 'test'}"
-    if images.shape != (n, *source.shape) or images.dtype != torch.uint8:
-        got = f"{images.dtype} of shape {tuple(images.shape)}"
-        _validate.fail(f"{half} images", f"be uint8, {(n, *source.shape)}", got)
-    if labels.shape != (n,) or not torch.equal(labels.unique(), torch.arange(10)):
-        got = f"{len(labels)}: {labels.unique().tolist()[:20]}"
-        _validate.fail(f"{half} labels", f"be {n} numbers, all of 0…9 among them", got)
-    return images, labels
-
-
-def _download(source: _Source, root: Path) -> None:
-    """Fetch a data set into the root, entirely or not at all.
-
-    torchvision takes a file that is there for a file that is complete. So it works in
-    a folder that goes away whatever happens, Ctrl-C included, and only what has been
-    read and found right moves to the root.
-    """
-    from torchvision import datasets
-
-    place = root / source.folder
-    near = next(path for path in (place, *place.parents) if path.exists())
-    with tempfile.TemporaryDirectory(prefix=".minddpm-", dir=near) as name:
-        staging = Path(name)
-        parts = {"folder": source.folder}
-        for archive in {source.archive.format(file=f, **parts) for f in source.files}:
-            if (root / archive).is_file():  # already fetched, but not unpacked
-                (staging / archive).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(root / archive, staging / archive)
-        before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(_TIMEOUT)  # torchvision waits without a limit
-        try:
-            getattr(datasets, source.dataset)(staging, download=True)
-        finally:
-            socket.setdefaulttimeout(before)
-        for train in (True, False):
-            _read(source, staging, train)
-        place.mkdir(parents=True, exist_ok=True)
-        for file in source.files:  # each at once: `near` is on the same disk
-            os.replace(staging / source.folder / file, place / file)
 
 
 # --- points in the plane -------------------------------------------------------------

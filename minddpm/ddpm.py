@@ -6,27 +6,26 @@ arXiv 2202.00512).
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from minddpm import _validate, samplers
 from minddpm._validate import Labels, Times
-from minddpm.device import Rng, randn
+from minddpm.device import Device, Exact, Rng, as_device, dtype_of, randn, source
 from minddpm.schedule import Schedule, short_names
 
-Device: TypeAlias = torch.device | str | None
 
-
-class DDPM(nn.Module):
+class DDPM(Exact):
     """A denoising diffusion model around a network that predicts noise [DDPM].
 
     Shapes: B samples of any shape D, points (B, 2) or pictures (B, C, H, W), about in
     [−1, 1]. Times `t` are an int or a (B,) int64 tensor in 1…n_T; labels `c` are (B,)
     int64. The tables of the schedule are buffers under the names of `Schedule`
     (`betas`, `alpha_bars`, …) and of `ddpm_schedules` (`sqrtab`, `sqrtmab`, …), each
-    (n_T+1,) with entry 0 for "no noise".
+    (n_T+1,) with entry 0 for "no noise". They stay float32 where the network is cast to
+    a half precision: only the network computes in it, the mathematics does not.
 
     Args:
         nn_model: any module called as `nn_model(x_t, c, t, context_mask) -> eps_hat`
@@ -76,7 +75,8 @@ class DDPM(nn.Module):
         for name, table in (schedule.tables() | short_names(schedule)).items():
             self.register_buffer(name, table.clone())
         held = nn_model.state_dict().values()
-        self.to(device or next((tensor.device for tensor in held), "cpu"))
+        here = next((tensor.device for tensor in held), "cpu")
+        self.to(as_device(device or here))
 
     @property
     def device(self) -> torch.device:
@@ -172,7 +172,7 @@ class DDPM(nn.Module):
             ValueError: if a shape is wrong or t is out of range.
         """
         at, before = self._at(t, x_t=x_t), self._at(t, shift=-1, x_t=x_t)
-        _validate.floats("x0", x0, tuple(x_t.shape))
+        _validate.floats("x0", x0, x_t.shape)
         one_minus = at(self.sqrtmab) ** 2
         of_x0 = before(self.sqrtab) * at(self.betas) / one_minus
         of_x_t = at(self.alphas).sqrt() * before(self.sqrtmab) ** 2 / one_minus
@@ -217,12 +217,10 @@ class DDPM(nn.Module):
             ValueError: if x is a single number, or on another device than the model.
         """
         n = _validate.batch("x", x, self.device)
-        where = x.device if generator is None else generator.device
-        t = torch.randint(1, self.n_T + 1, (n,), generator=generator, device=where)
+        t = torch.randint(1, self.n_T + 1, (n,), **source(generator, x))
         eps = randn(x.shape, x, generator)
-        mask = torch.full((n,), self.drop_prob, device=where).bernoulli(
-            generator=generator
-        )
+        chances = torch.full((n,), self.drop_prob, dtype=torch.float32, device=t.device)
+        mask = chances.bernoulli(generator=generator)
         return t.to(x.device), eps, mask.to(x.device)
 
     def losses(
@@ -281,8 +279,7 @@ class DDPM(nn.Module):
         """
         if _validate.named("w", w) == 0:
             return self._to_eps(self._network(x_t, t, c), x_t, t)
-        if c is None:
-            raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")
+        _validate.guided(w, c)
         n = _validate.batch("x_t", x_t, self.device)
         t = _validate.times(t, n, self.n_T, device=x_t.device)
         c = _validate.labels("c", c, n, self.n_classes)
@@ -311,7 +308,7 @@ class DDPM(nn.Module):
             ValueError: if a shape is wrong or t is out of range.
         """
         at = self._at(t, x_t=x_t)
-        _validate.floats("eps_hat", eps_hat, tuple(x_t.shape))
+        _validate.floats("eps_hat", eps_hat, x_t.shape)
         return (x_t - at(self.sqrtmab) * eps_hat) / at(self.sqrtab)
 
     p_step = samplers.p_step
@@ -343,8 +340,10 @@ class DDPM(nn.Module):
         """
         if c is None and self.n_classes:
             c = torch.arange(n_sample, device=self.device) % self.n_classes
-        here = torch.empty(0, device=device or self.device)
-        x_T = randn(torch.Size((n_sample, *size)), here, generator)
+        _validate.like("size", size, "shape such as (1, 28, 28)", "__iter__")
+        shape = n_sample, *(_validate.integer("each of size", n, 1) for n in size)
+        here = self.betas.new_empty(0, device=as_device(device or self.device))
+        x_T = randn(shape, here, generator)
         options["generator"] = generator
         return samplers.sample(samplers.ancestral(self, x_T, c, w=guide_w, **options))
 
@@ -378,25 +377,21 @@ class DDPM(nn.Module):
         n = _validate.batch("x_t", x_t, self.device)
         t = _validate.times(t, n, self.n_T, device=x_t.device)
         if c is None:
-            c = torch.zeros(n, dtype=torch.int64, device=x_t.device)
-            context_mask = torch.ones(n, device=x_t.device)
+            c, context_mask = torch.zeros_like(t), x_t.new_ones(n)
         elif context_mask is None:
-            context_mask = torch.zeros(n, device=x_t.device)
+            context_mask = x_t.new_zeros(n)
         _validate.labels("c", c, n, self.n_classes, self.device)
         _validate.floats("context_mask", context_mask, (n,))
-        own = getattr(
-            self.nn_model, "schedule", None
-        )  # an oracle's answers hold for it
-        if isinstance(own, Schedule) and not torch.equal(
-            own.betas, self.schedule.betas
-        ):
+        own = getattr(self.nn_model, "schedule", None)  # that an oracle is exact for
+        if isinstance(own, Schedule) and not own.betas.equal(self.schedule.betas):
             _validate.fail("schedule", f"be nn_model.schedule, {own}", self.schedule)
-        answer = self.nn_model(x_t, c, t / self.n_T, context_mask)
-        return _validate.floats("nn_model's output", answer, tuple(x_t.shape))
+        x = x_t.to(dtype_of(self.nn_model, x_t))
+        answer = self.nn_model(x, c, t.float() / self.n_T, context_mask)
+        return _validate.floats("nn_model's output", answer, x_t.shape).to(x_t)
 
 
 def _noise(eps: Tensor | None, x: Tensor, generator: Rng) -> Tensor:
     """Return the given noise, once its shape is checked, or draw some."""
     if eps is None:
         return randn(x.shape, x, generator)
-    return _validate.floats("eps", eps, tuple(x.shape))
+    return _validate.floats("eps", eps, x.shape)

@@ -1,12 +1,15 @@
-"""Where the work is done: the device, and its random numbers."""
+"""Where the work is done: the device, its random numbers, tables that stay exact."""
 
 import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from minddpm import _validate
+
+Device: TypeAlias = torch.device | str | None
 Rng: TypeAlias = torch.Generator | None  # None is PyTorch's global generator
 
 
@@ -20,18 +23,59 @@ def default_device() -> torch.device:
         ValueError: if $MINDDPM_DEVICE names a device that PyTorch does not know, or
             one that this machine does not have.
     """
-    name = os.environ.get("MINDDPM_DEVICE")
-    if not name:
-        gpu = "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device("cuda" if torch.cuda.is_available() else gpu)
+    if name := os.environ.get("MINDDPM_DEVICE"):
+        return as_device(name, "MINDDPM_DEVICE", "unset it to let minddpm choose")
+    gpu = "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device("cuda" if torch.cuda.is_available() else gpu)
+
+
+def as_device(
+    device: Device, name: str = "device", cure: str = "cpu is always there"
+) -> torch.device:
+    """Return a device, once it is known that this machine has it.
+
+    Args:
+        device: a device or its name, such as "cuda"; None is `default_device()`.
+        name: what the caller calls it, for the message of an error.
+        cure: the end of that message.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: if PyTorch does not know it, or this machine does not have it.
+    """
+    if device is None:
+        return default_device()
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, ValueError) as error:
+        torch.empty(0, device=device)
+    except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as error:
+        why = str(error).splitlines()[0].split(". ")[0]  # some go on for a page
+        got = f"{device!r} ({why}); {cure}"
         raise ValueError(
-            "MINDDPM_DEVICE must name a device of this machine, such as cpu, got "
-            f"{name!r}: {str(error).splitlines()[0]}; unset it to let minddpm choose"
+            f"{name} must name a device of this machine, got {got}"
         ) from None
-    return torch.device(name)
+    return torch.device(device)
+
+
+def source(generator: Rng, like: Tensor) -> dict[str, Any]:
+    """Return where random numbers come from, as PyTorch's functions take it.
+
+    Args:
+        generator: source of randomness; None is PyTorch's global one.
+        like: gives the device of that.
+
+    Returns:
+        The `device` that draws, and the `generator` if there is one: None would keep
+        torch.compile from drawing for any number of samples.
+
+    Raises:
+        TypeError: if it is no generator.
+    """
+    _validate.named("generator", generator)
+    if generator is None:
+        return {"device": like.device}
+    return {"device": generator.device, "generator": generator}
 
 
 def randn(
@@ -47,7 +91,38 @@ def randn(
 
     Returns:
         Noise of that shape, with the dtype and the device of `like`.
+
+    Raises:
+        TypeError: if the generator is none.
     """
-    device = like.device if generator is None else generator.device
-    drawn = draw(shape, generator=generator, device=device, dtype=like.dtype)
-    return drawn.to(like.device)
+    return draw(shape, dtype=like.dtype, **source(generator, like)).to(like.device)
+
+
+def dtype_of(network: nn.Module, x: Tensor) -> torch.dtype:
+    """Return the dtype that a network computes in: that of its first weights.
+
+    Args:
+        network: the network.
+        x: what it is given; without weights it takes that as it is.
+
+    Returns:
+        The dtype.
+    """
+    weights = (p.dtype for p in network.parameters() if p.is_floating_point())
+    return next(weights, x.dtype)
+
+
+class Exact(nn.Module):
+    """A module whose own buffers stay float32 or wider, whatever it is cast to.
+
+    `.half()` and `.bfloat16()` are for weights. Tables, of which differences and
+    quotients are taken, would keep two or three digits.
+    """
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        held = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)
+        for name, table in held.items():
+            if (now := getattr(self, name)).dtype.itemsize < 4:
+                setattr(self, name, table.to(now.device))
+        return self

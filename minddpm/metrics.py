@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,7 +28,8 @@ def class_accuracy(samples: Labelled, real: Labelled) -> float:
 
     Raises:
         TypeError: if a tensor has the wrong dtype.
-        ValueError: if shapes do not fit, or there is nothing to judge or learn from.
+        ValueError: if shapes do not fit, a number is not finite, or there is nothing to
+            judge, or less than two classes to learn from.
 
     >>> import torch
     >>> real = torch.tensor([[-1.0], [-0.8], [0.8], [1.0]]), torch.tensor([0, 0, 1, 1])
@@ -38,18 +38,23 @@ def class_accuracy(samples: Labelled, real: Labelled) -> float:
     """
     from sklearn.svm import SVC
 
-    shape = tuple(_validate.floats("samples", samples[0]).shape[1:])
-    for name, (x, c) in (("samples", samples), ("real", real)):
-        _validate.labels(f"labels of {name}", c, len(x))
-        _validate.floats(name, x, (None, *shape))
-        _validate.integer(f"the number of {name}", len(x), 1)
-    classifier = SVC(C=10).fit(*_rows(real))
-    return float(classifier.score(*_rows(samples)))
+    (x, c), (known, classes) = samples, real
+    rows = _rows("samples", x), _rows("real", known, x.shape[1:])
+    judged, learnt = (row.detach().cpu().numpy() for row in rows)
+    _validate.labels("labels of samples", c, len(judged))
+    n_classes = len(_validate.labels("labels of real", classes, len(learnt)).unique())
+    _validate.integer("the number of classes in labels of real", n_classes, 2)
+    classifier = SVC(C=10).fit(learnt, classes.cpu().numpy())
+    return float(classifier.score(judged, c.cpu().numpy()))
 
 
-def _rows(data: Labelled) -> tuple[np.ndarray, np.ndarray]:
-    """Return what scikit-learn works on: (N, d) and (N,) arrays."""
-    return data[0].flatten(1).cpu().numpy(), data[1].cpu().numpy()
+def _rows(name: str, value: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    """Return sound samples (N, *D) as (N, d), in float32 at least."""
+    _validate.samples(name, value)
+    if shape is not None:
+        _validate.floats(name, value, (None, *shape))
+    kind = torch.promote_types(value.dtype, torch.float32)
+    return value.reshape(len(value), -1).to(kind)
 
 
 def frechet_distance(one: Tensor, other: Tensor) -> float:
@@ -68,7 +73,7 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
 
     Raises:
         TypeError: if a tensor is no float tensor.
-        ValueError: if shapes do not fit.
+        ValueError: if shapes do not fit, a number is not finite, or rows are missing.
 
     >>> x = torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
     >>> round(frechet_distance(x, x + 3), 6)
@@ -77,7 +82,7 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
     _validate.floats("one", one, (None, None))
     _validate.floats("other", other, (None, one.shape[1]))
     for name, x in (("one", one), ("other", other)):
-        _validate.integer(f"the rows of {name}", len(x), 2)
+        _validate.integer(f"the rows of {name}", len(_validate.samples(name, x)), 2)
     one, other = one.double(), other.double()
     a, b = (torch.cov(x.T).reshape(x.shape[1], -1) for x in (one, other))
     # tr (AB)^½ is the sum of the roots of the eigenvalues of A^½ B A^½
@@ -96,17 +101,20 @@ def nearest_distances(samples: Tensor, real: Tensor) -> Tensor:
         real: (M, *D) float, such as the training set.
 
     Returns:
-        Root mean squared difference of the coordinates, (N,).
+        Root mean squared difference of the coordinates, (N,): 0 for a copy.
 
     Raises:
         TypeError: if a tensor is no float tensor.
-        ValueError: if shapes do not fit.
+        ValueError: if shapes do not fit, a number is not finite, or there are none.
 
     >>> nearest_distances(torch.tensor([[0.1, 0.1]]), torch.tensor([[0.0, 0], [1, 1]]))
     tensor([0.1000])
     """
-    _validate.floats("samples", samples)
-    _validate.floats("real", real, (None, *samples.shape[1:]))
-    flat = real.flatten(1)
-    nearest = [torch.cdist(x, flat).amin(1) for x in samples.flatten(1).split(256)]
-    return torch.cat(nearest) / math.sqrt(flat.shape[1])
+    x, flat = _rows("samples", samples), _rows("real", real, samples.shape[1:])
+    flat = flat.to(kind := torch.promote_types(x.dtype, flat.dtype))
+    distances = []
+    for some in x.to(kind).split(256):
+        # cdist is fast, and off by rounding: it says which, not how far
+        nearest = flat[torch.cdist(some, flat).argmin(1)]
+        distances.append(torch.linalg.vector_norm(some - nearest, dim=1))
+    return torch.cat(distances) / math.sqrt(flat.shape[1])

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minddpm import _validate
+from minddpm.device import Exact, dtype_of
 
 
-class Conditioning(nn.Module):
+class Conditioning(Exact):
     """Turn time and label into one vector a sample.
 
     The time enters as sines and cosines of t at frequencies from 1 to 1000, so that
@@ -39,7 +40,7 @@ class Conditioning(nn.Module):
         if _validate.integer("n_feat", n_feat, 2) % 2:
             raise ValueError(f"n_feat must be even, got {n_feat}")
         self.n_classes = n_classes
-        frequencies = torch.logspace(0, 3, n_feat // 2)
+        frequencies = torch.logspace(0, 3, n_feat // 2, dtype=torch.float32)
         self.frequencies = nn.Buffer(frequencies, persistent=False)
         layers = nn.Linear(n_feat, n_feat), nn.SiLU(), nn.Linear(n_feat, n_feat)
         self.time = nn.Sequential(*layers)
@@ -59,12 +60,13 @@ class Conditioning(nn.Module):
         Returns:
             One vector a sample, (n, n_feat).
         """
-        phase = t.reshape(-1, 1).expand(n, 1) * self.frequencies
-        vector = self.time(torch.cat([phase.sin(), phase.cos()], dim=1))
+        phase = _validate.spread("t", t, n)[:, None] * self.frequencies
+        waves = torch.cat([phase.sin(), phase.cos()], dim=1)
+        vector = self.time(waves.to(dtype_of(self, waves)))
         if self.n_classes:
-            dropped = context_mask.reshape(-1).expand(n) > 0.5
-            index = torch.where(dropped, self.n_classes, c.reshape(-1).expand(n))
-            vector = vector + self.label(index)
+            c = _validate.labels("c", _validate.spread("c", c, n), n, self.n_classes)
+            dropped = _validate.spread("context_mask", context_mask, n) > 0.5
+            vector = vector + self.label(torch.where(dropped, self.n_classes, c))
         return F.silu(vector)
 
 
@@ -121,8 +123,8 @@ class MLP(nn.Module):
             ValueError: if x_t has another shape.
         """
         _validate.floats("x_t", x_t, (None, self.dim))
-        condition = self.condition(c, t, context_mask, len(x_t))
-        h = self.enter(x_t)  # (B, n_feat)
+        condition = self.condition(c, t, context_mask, _validate.batch("x_t", x_t))
+        h = self.enter(x_t.to(dtype_of(self, x_t)))  # (B, n_feat)
         for told, layer in zip(self.told, self.layers, strict=True):
             h = h + layer(F.silu(h + told(condition)))
         return self.leave(F.silu(h))
@@ -239,11 +241,13 @@ class UNet(nn.Module):
         """
         _validate.floats("x_t", x_t, (None, self.in_channels, None, None))
         height, width = x_t.shape[2:]
-        condition = self.condition(c, t, context_mask, len(x_t))
+        condition = self.condition(c, t, context_mask, _validate.batch("x_t", x_t))
         unit = self.patch * 2 ** (len(self.downs) - 1)
         x = F.pad(x_t, (0, -width % unit, 0, -height % unit))
-        x = F.pixel_unshuffle(x, self.patch)
-        h = self.enter(x.contiguous(memory_format=torch.channels_last))
+        # F.pixel_unshuffle: ONNX exporters up to 2025 mix up the channels of that one
+        x = x.unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))
+        x = x.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+        h = self.enter(x.to(dtype_of(self, x_t)))
         skips = []
         for level, block in enumerate(self.downs):
             h = block(F.avg_pool2d(h, 2) if level else h, condition)

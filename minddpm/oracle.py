@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from minddpm import _validate
 from minddpm._validate import Labels, Times
-from minddpm.device import Rng, randn
+from minddpm.device import Exact, Rng, randn, source
 from minddpm.schedule import Schedule
 
 BLOCK = 2**23  # numbers in a (rows, K) block: 64 MB of float64
 
 
-class GaussianMixture(nn.Module):
+class GaussianMixture(Exact):
     """A mixture of isotropic Gaussians with exact ε, score and density at every t.
 
     q(x_t) = Σ_k w_k N(x_t; √ᾱ_t μ_k, (ᾱ_t s_k² + 1 − ᾱ_t) I), from [DDPM eq. 4]. It
@@ -57,20 +57,20 @@ class GaussianMixture(nn.Module):
         weights: Tensor | None = None, labels: Tensor | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        n = len(_samples("means", means))
+        n = len(_validate.samples("means", means))
         if isinstance(stds, Tensor):
             wrong = ~(_validate.floats("stds", stds, (n,)).isfinite() & (stds >= 0))
-            _refuse("stds", stds, wrong, "be finite and at least 0")
+            _validate.refuse("stds", stds, wrong, "be finite and at least 0")
         else:
             stds = means.new_tensor([_validate.real("stds", stds, 0.0, math.inf)])
         weights = torch.ones(n).to(means) if weights is None else weights
         wrong = ~(_validate.floats("weights", weights, (n,)).isfinite() & (weights > 0))
-        _refuse("weights", weights, wrong, "be finite and positive")
+        _validate.refuse("weights", weights, wrong, "be finite and positive")
         _validate.like("schedule", schedule, *_validate.RULES["schedule"][1:])
         present: list[int] = []
         if labels is not None:
             present = _validate.labels("labels", labels, n).unique().tolist()
-            _refuse("labels", labels, labels < 0, "be at least 0")
+            _validate.refuse("labels", labels, labels < 0, "be at least 0")
             labels = labels.to(means.device, copy=True)
         self.schedule = schedule
         self.data_shape = means.shape[1:]
@@ -102,15 +102,13 @@ class GaussianMixture(nn.Module):
             TypeError: if a dtype is wrong.
             ValueError: if a shape is wrong, or t or a label is out of range.
         """
-        n = len(_validate.floats("x_t", x_t))
-        share = _validate.floats("t", t).detach().float().reshape(-1)
-        if len(share) not in (1, n):
-            raise ValueError(f"t must hold 1 or {n} times, got {tuple(t.shape)}")
+        n = len(_validate.floats("x_t", x_t, (None, *self.data_shape)))
+        share = _validate.spread("t", _validate.floats("t", t), n).detach().float()
         steps = (share * self.schedule.T).round().long()
         rule = f"be in (0, 1], the step over T = {self.schedule.T} (eps takes steps)"
-        _refuse("t", share, (steps < 1) | ~(share <= 1), rule)
+        _validate.refuse("t", share, (steps < 1) | ~(share <= 1), rule)
         c = c if self.n_classes else None
-        return self.eps(x_t, steps.expand(n), c, context_mask)
+        return self.eps(x_t, steps, c, context_mask)
 
     def eps(
         self, x_t: Tensor, t: Times, c: Labels = None, context_mask: Labels = None
@@ -199,7 +197,7 @@ class GaussianMixture(nn.Module):
         if self.stds.device.type == "cpu" and (self.stds == 0).any():
             rule = "be at least 1 where a component has zero width (take stds > 0)"
             at = torch.as_tensor(t).reshape(-1)
-            _refuse("t", at, at == 0, rule)
+            _validate.refuse("t", at, at == 0, rule)
         return self._posterior(*inputs, self._known(c, len(x_t)))[1].to(x_t)
 
     @torch.no_grad()
@@ -222,7 +220,7 @@ class GaussianMixture(nn.Module):
         """
         n = _validate.integer("n", n, 1)
         asked: Any = self._known(c, n)
-        device = self.means.device if generator is None else generator.device
+        device = source(generator, self.means)["device"]
         weights = self.weights.to(device)
         k = torch.empty(n, dtype=torch.int64, device=device)
         for label in [None] if asked is None else asked.unique().tolist():
@@ -261,7 +259,7 @@ class GaussianMixture(nn.Module):
             _validate.floats("context_mask", context_mask, (n,))
             c = c.masked_fill(context_mask > 0.5, -1)
         for label in self._empty_classes:
-            _refuse("c", c, c == label, "name a class that has a component")
+            _validate.refuse("c", c, c == label, "name a class that has a component")
         return c
 
     def _posterior(
@@ -318,7 +316,7 @@ class ExactDenoiser(GaussianMixture):
     """
 
     def __init__(self, data: Tensor, schedule: Schedule, labels: Labels = None) -> None:
-        super().__init__(_samples("data", data), 0.0, schedule, labels=labels)
+        super().__init__(_validate.samples("data", data), 0.0, schedule, labels=labels)
 
 
 class LossFloor(NamedTuple):
@@ -386,20 +384,6 @@ def loss_floor(
     per_t, se = error.mean(dim=1), error.std(dim=1) / math.sqrt(n)
     means = float(per_t.mean()), float(se.norm()) / len(t_all)
     return LossFloor(torch.tensor(t_all), per_t, se, *means)
-
-
-def _samples(name: str, value: Tensor) -> Tensor:
-    """Return `value` if it is a float tensor of at least one sample, all finite."""
-    if _validate.floats(name, value).ndim == 0 or value.numel() == 0:
-        raise ValueError(f"{name} must hold samples, got shape {tuple(value.shape)}")
-    _refuse(name, value, ~value.isfinite(), "be finite: clean the data first")
-    return value
-
-
-def _refuse(name: str, value: Tensor, wrong: Tensor, rule: str) -> None:
-    """Raise if a value is wrong; on an accelerator do not wait to know."""
-    if wrong.device.type == "cpu" and wrong.any():
-        raise ValueError(f"{name} must {rule}; got {value[wrong][0]:g}")
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -225,7 +225,13 @@ def _guess(
     ddpm: Model, x_t: Tensor, t: int, c: Labels, w: float, clip_x0: float | None
 ) -> tuple[Tensor, Tensor]:
     """Return x̂_0, clamped if asked for, and ε_θ."""
-    eps_hat = ddpm.predict_eps(x_t, t, c, w)
+    training = [module for module in ddpm.nn_model.modules() if module.training]
+    try:  # with dropout and the like at rest, whatever mode the model is in
+        ddpm.nn_model.eval()
+        eps_hat = ddpm.predict_eps(x_t, t, c, w)
+    finally:
+        for module in training:
+            module.training = True
     x0_hat = ddpm.predict_x0(x_t, t, eps_hat)
     return x0_hat if clip_x0 is None else x0_hat.clamp(-clip_x0, clip_x0), eps_hat
 
@@ -233,7 +239,6 @@ def _guess(
 def _check(ddpm: Model, x_T: Tensor, c: Labels, w: float) -> None:
     """Refuse bad arguments when the sampler is made, not at its first step."""
     n = _validate.batch("x_T", x_T, ddpm.device)
+    _validate.guided(w, c)
     if c is not None:
         _validate.labels("c", c, n, ddpm.n_classes, ddpm.device)
-    elif w:
-        raise ValueError(f"w must be 0 without labels, got {w}; pass the labels c")

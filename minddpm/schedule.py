@@ -6,14 +6,20 @@ with no index to shift by hand.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from minddpm import _validate
+
+# the least β, of which float64 keeps four digits beside 1, and ᾱ, below which float32
+# loses some
+LEAST, TINY = 1e-12, torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,27 +73,33 @@ class Schedule:
         """Build all tables from the variances β_1…β_T of the T steps [DDPM eq. 2].
 
         Args:
-            betas: (T,) numbers in (0, 1). Note the shape: β_0 is not among them.
+            betas: (T,) numbers in [1e-12, 1). Note the shape: β_0 is not among them.
 
         Returns:
             The schedule, with tables of T+1 entries.
 
         Raises:
-            ValueError: if `betas` is empty, not 1-D, or has an entry outside (0, 1).
+            ValueError: if `betas` is empty, not 1-D, or has an entry out of range, or
+                if ᾱ_T is less than the least number that float32 holds, 1.2e-38.
         """
+        return cls._from_betas(betas, "betas")
+
+    @classmethod
+    def _from_betas(cls, betas: Any, names: str) -> "Schedule":
+        """Build all tables; if they do not fit, `names` are to blame."""
         beta = torch.as_tensor(betas, dtype=torch.float64).detach().cpu()
         if beta.ndim != 1 or len(beta) == 0:
             _validate.fail("the shape of betas", "be (T,), T > 0", tuple(beta.shape))
-        wrong = ~((beta > 0) & (beta < 1))  # True for NaN as well
-        if wrong.any():
-            t = int(wrong.nonzero()[0]) + 1
-            got, why = f"β_{t} = {beta[t - 1]:g}", "they are variances; 1 keeps nothing"
-            _validate.fail("betas", "be in (0, 1)", got, why)
-        zero = torch.zeros(1, dtype=torch.float64)
-        beta = torch.cat([zero, beta])
+        beta = F.pad(beta, (1, 0))
         alpha_bar = torch.cumprod(1 - beta, dim=0)
+        fits = (beta >= LEAST) & (beta < 1) & (alpha_bar >= TINY)  # no NaN does
+        if not fits[1:].all():
+            t = int(fits[1:].logical_not().nonzero()[0]) + 1
+            got = f"β_{t} = {beta[t]:g} and ᾱ_{t} = {alpha_bar[t]:.3g}"
+            rule = f"give β in [{LEAST:g}, 1) and ᾱ of at least {TINY:.1e}"
+            _validate.fail(names, rule, got, "0 adds no noise, and 1 leaves nothing")
         rest = 1 - alpha_bar  # rolled by 1, entry t is that of t − 1
-        posterior = torch.where(rest > 0, beta * rest.roll(1) / rest, zero)
+        posterior = torch.where(rest > 0, beta * rest.roll(1) / rest, 0.0)
         roots, snr = (alpha_bar.sqrt(), rest.sqrt()), alpha_bar / rest
         exact = beta, 1 - beta, alpha_bar, *roots, posterior, snr
         return cls(*(table.float() for table in exact))
@@ -111,7 +123,8 @@ class Schedule:
             The schedule; with T = 1 its only entry is β_1.
 
         Raises:
-            ValueError: unless 0 < beta_1 < beta_T < 1, after rescaling too.
+            ValueError: unless 0 < beta_1 < beta_T < 1, after rescaling too; or if ᾱ_T
+                vanishes, as with T = 20,000.
         """
         factor = 1000 / T if rescale else 1.0
         top = min(1.0, 1 / factor)  # whatever the factor, they are variances
@@ -120,7 +133,8 @@ class Schedule:
             rule += " = T/1000, for they are rescaled" * (top < 1)
             cure = "any other course is Schedule.from_betas, of few steps .cosine"
             _validate.fail("beta_1 and beta_T", rule, f"{beta_1} and {beta_T}", cure)
-        return cls.from_betas(np.linspace(beta_1 * factor, beta_T * factor, T))
+        betas = np.linspace(beta_1 * factor, beta_T * factor, T)
+        return cls._from_betas(betas, f"T = {T}, beta_1 = {beta_1}, beta_T = {beta_T}")
 
     @classmethod
     @_validate.by_name
@@ -144,7 +158,10 @@ class Schedule:
             ValueError: if an argument is outside its range.
         """
         return cls._from_alpha_bar(
-            lambda u: np.cos((u + s) / (1 + s) * math.pi / 2) ** 2, T, max_beta
+            lambda u: np.cos((u + s) / (1 + s) * math.pi / 2) ** 2,
+            T,
+            max_beta,
+            f"s = {s}",
         )
 
     @classmethod
@@ -178,16 +195,19 @@ class Schedule:
             return 1 / (1 + np.exp(-(start + u * (end - start)) / tau))
 
         return cls._from_alpha_bar(
-            lambda u: (g(1.0) - g(u)) / (g(1.0) - g(0.0)), T, max_beta
-        )
+            lambda u: (g(1.0) - g(u)) / (g(1.0) - g(0.0)),
+            T, max_beta, f"start = {start}, end = {end}, tau = {tau}",
+        )  # fmt: skip
 
     @classmethod
     def _from_alpha_bar(
-        cls, alpha_bar: Callable[[np.ndarray], np.ndarray], T: int, max_beta: float
+        cls, alpha_bar: Any, T: int, max_beta: float, names: str
     ) -> "Schedule":
         """Build the schedule with ᾱ_t = alpha_bar(t/T), as far as max_beta allows."""
-        curve = alpha_bar(np.arange(T + 1) / T)
-        return cls.from_betas(np.minimum(1 - curve[1:] / curve[:-1], max_beta))
+        with np.errstate(all="ignore"):  # what comes of it is refused by its names
+            curve = alpha_bar(np.arange(T + 1) / T)
+            betas = np.minimum(1 - curve[1:] / curve[:-1], max_beta)
+        return cls._from_betas(betas, f"T = {T}, max_beta = {max_beta}, {names}")
 
 
 def ddpm_schedules(beta1: float, beta2: float, T: int) -> dict[str, Tensor]:

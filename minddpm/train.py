@@ -12,6 +12,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from minddpm import _validate
 from minddpm._validate import Labels
@@ -158,6 +160,9 @@ class History:
             options["fused"] = device.type in ("cpu", "cuda")  # one call for all
             make = OPTIMISERS[config.optimiser]
             self.optimiser = make(ddpm.parameters(), lr=config.lr, **options)
+        steered = {p for group in self.optimiser.param_groups for p in group["params"]}
+        if not steered <= {*ddpm.parameters()}:
+            _validate.fail("optimiser", "be of ddpm.parameters()", "other parameters")
         self.ema = EMA(ddpm, config.ema_decay)
         self.queue = torch.empty(0, dtype=torch.int64, device=self.generator.device)
         self._losses = torch.zeros(config.steps, device=device)
@@ -259,10 +264,14 @@ def train(
     Args:
         ddpm: the model, trained in place, on the device where it is.
         data: (samples, labels): (N, *D) float, about in [−1, 1], and (N,) int64 or
-            None for training without labels.
-        config: the settings; None is `TrainConfig()`, or that of `resume`.
-        optimiser: of `ddpm.parameters()`, whose learning rate will follow `config.lr`;
-            None makes AdamW with betas of 0.9 and 0.99 and no weight decay.
+            None for training without labels. Pictures that seem to be in another range,
+            such as [0, 1], are warned of.
+        config: the settings; None is `TrainConfig()`, or that of `resume`. With more
+            steps or seconds a run that has ended goes on; its learning rate then
+            follows the cosine over the new number from where it is.
+        optimiser: of `ddpm.parameters()`, or of some of them, whose learning rate will
+            follow `config.lr`; None makes AdamW with betas of 0.9 and 0.99 and no
+            weight decay.
         generator: source of batches, times, noise and dropped labels, on the model's
             device; None makes one from `config.seed`.
         progress: show a progress bar with the loss and the time left.
@@ -336,16 +345,28 @@ def _check_data(data: tuple[Tensor, Labels], ddpm: DDPM) -> tuple[Tensor, Labels
     """Return (samples, labels) on the model's device, once found fit for training."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         got, cure = type(data).__name__, "without labels pass (samples, None)"
+        if isinstance(data, Dataset | DataLoader):
+            loader = "torch.utils.data.DataLoader(data, 256)"
+            loader = loader if isinstance(data, Dataset) else "data"
+            cure = f"pass tuple(map(torch.cat, zip(*{loader})))"
         _validate.fail("data", "be the pair (samples, labels)", got, cure, TypeError)
     x0, c = data
+    if getattr(x0, "dtype", None) == torch.uint8:
+        cure = "convert pictures with samples.float() / 127.5 - 1"
+        _validate.fail("samples", "be a float tensor", x0.dtype, cure, TypeError)
     if _validate.floats("samples", x0).ndim < 2 or x0.numel() == 0:
         rule = "have shape (N, *D) with N at least 1"
         _validate.fail("samples", rule, tuple(x0.shape))
-    wrong = (~x0.isfinite()).flatten(1).any(dim=1)
-    if wrong.any():
+    low, high = (float(end) for end in x0.aminmax())  # NaN if there is one
+    if not (math.isfinite(low) and math.isfinite(high)):
+        wrong = (~x0.isfinite()).flatten(1).any(dim=1)
         n, first = int(wrong.sum()), int(wrong.nonzero()[0])
         got = f"NaN or infinity in {n} of {len(x0)}, first in sample {first}"
         _validate.fail("samples", "be finite", got, "drop or repair them")
+    if x0.ndim == 4 and abs(low) < high / 10:  # no colour is below the middle grey
+        cure = "2 * samples - 1" if high <= 1 else f"samples / {high / 2:g} - 1"
+        says = f"samples lie in [{low:.3g}, {high:.3g}], and pictures should in [−1, 1]"
+        warnings.warn(f"{says}; convert them with {cure}", stacklevel=4)
     if c is not None:
         c = _validate.labels("labels", c, len(x0), ddpm.n_classes).to(ddpm.device)
     return x0.to(ddpm.device), c

@@ -77,7 +77,7 @@ def faults(tree: Path) -> list[str]:
         top = "".join("".join(cell["source"]) for cell in cells[:2])
         where = f"colab.research.google.com/github/{slug}/blob/main/notebooks/"
         if where + path.name not in top:
-            found.append(f"{path.name}: no badge on top that opens this file")
+            found.append(f"{path.name}: no link on top that opens this file")
     return found
 
 
@@ -93,7 +93,7 @@ def test_another_address_is_found_out(tree):
     assert faults(tree) == [
         "README: another clone",
         "README.md: else/where",
-        f"{NOTEBOOKS[1]}: no badge on top that opens this file",
+        f"{NOTEBOOKS[1]}: no link on top that opens this file",
     ]
 
 

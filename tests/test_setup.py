@@ -91,6 +91,10 @@ class TestMakefile:
         return run
 
     VENV = "-m venv --clear .venv"
+    LAB = (
+        "-m jupyterlab --ServerApp.root_dir=. --LabApp.app_settings_dir=tools/lab "
+        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    )
 
     def test_help_is_what_make_alone_says(self, make):
         asked, code, text = make()
@@ -104,14 +108,13 @@ class TestMakefile:
         assert make("test")[0] == [tests]
 
     def test_lab_needs_only_the_runtime(self, make):
-        lab = "-m jupyterlab notebooks/00_start_here.ipynb"
-        assert make("lab")[0] == [self.VENV, "-m pip install -e .", lab]
+        assert make("lab")[0] == [self.VENV, "-m pip install -e .", self.LAB]
         assert make("test")[0][0] == "-m pip install -e .[dev]"
-        assert make("lab")[0] == [lab]
+        assert make("lab")[0] == [self.LAB]
 
     def test_what_dev_installed_is_enough_for_lab(self, make):
         make("test")
-        assert make("lab")[0] == ["-m jupyterlab notebooks/00_start_here.ipynb"]
+        assert make("lab", "ARGS=--allow-root")[0] == [f"{self.LAB} --allow-root"]
 
     def test_a_changed_pyproject_is_installed_again(self, make, tmp_path):
         make("test")

@@ -2,8 +2,8 @@
 
     python tools/address.py https://github.com/you/fork
 
-pyproject.toml says what the address is; the README, the badges and the setup cells
-follow it. Nothing else in them changes, not a byte. Run it once more to go back.
+pyproject.toml says what the address is; the README, the links to Colab and the setup
+cells follow it. Nothing else in them changes, not a byte. Run it once more to go back.
 """
 
 import argparse

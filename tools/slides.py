@@ -128,7 +128,7 @@ PAGE = """<!DOCTYPE html>
 
 
 def paragraphs(text: str) -> list[str]:
-    """Cut Markdown in front of each heading, and leave out the Colab badge.
+    """Cut Markdown in front of each heading, and leave out the link to Colab.
 
     Args:
         text: of one cell.
@@ -142,7 +142,7 @@ def paragraphs(text: str) -> list[str]:
             closed = not closed
         if closed and line.startswith(("# ", "## ", "### ")):
             pieces.append([])
-        if not line.startswith("[![Open In Colab]"):
+        if not line.startswith("[Open in Colab]"):
             pieces[-1].append(line)
     return [piece for lines in pieces if (piece := "\n".join(lines).strip())]
 

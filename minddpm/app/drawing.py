@@ -1,5 +1,6 @@
 """From weights to a file of pictures: what `minddpm sample` does."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from minddpm import _validate
 from minddpm._validate import Labels
 from minddpm.app import files, pictures
 from minddpm.ddpm import DDPM
-from minddpm.device import default_device
+from minddpm.device import as_device
 from minddpm.samplers import Step, ddim, times
 
 _KINDS = (".png", ".gif", ".npz")
@@ -26,7 +27,7 @@ def generate(
     out: str | Path,
     *,
     n: int = 100,
-    labels: Sequence[int] | None = None,
+    labels: Sequence[int] | str | None = None,
     w: float = 0.0,
     sampler: str = "ddpm",
     steps: int | None = None,
@@ -40,7 +41,8 @@ def generate(
         out: the file: `.png` is a grid, `.gif` the film of its making, `.npz` has
             `images`, (N, H, W) or (N, H, W, C) uint8, and `labels`, (N,) int64.
         n: how many.
-        labels: the classes to draw, over and over; None is all of them.
+        labels: the classes to draw, over and over, or a text such as "0-9", "3,5" or,
+            for pictures of one's own, "cats,dogs"; None is all of them.
         w: guidance weight; 0 is none.
         sampler: "ddpm" draws fresh noise at every step, as Algorithm 2 does (over all
             steps it is Algorithm 2); "ddim" does not.
@@ -59,20 +61,23 @@ def generate(
     n = _validate.integer("n", n, 1)
     path = files.find(weights)
     tensors, header = files.read(path)
-    ddpm = files.unpack(path, tensors, header, device or default_device())
-    if "shape" not in header.get("about", {}):
+    ddpm = files.unpack(path, tensors, header, as_device(device))
+    about = header.get("about", {})
+    if "shape" not in about:
         raise ValueError(f"{weights} does not say which shape its pictures have")
     steps = min(_STEPS, ddpm.n_T) if steps is None else steps
-    chosen = list(range(ddpm.n_classes)) if labels is None else list(labels)
     if labels and not ddpm.n_classes:
         raise ValueError(f"labels must be left out, {weights} knows none; got {labels}")
+    if isinstance(labels, str):
+        labels = _read_labels(labels, about.get("classes", []))
+    chosen = list(range(ddpm.n_classes)) if labels is None else list(labels)
     c = None
     if chosen:
         c = torch.tensor(chosen)
         _validate.labels("labels", c, len(c), ddpm.n_classes)
         c = c.repeat(-(-n // len(c)))[:n].to(ddpm.device)
     generator = torch.Generator().manual_seed(_validate.integer("seed", seed, 0))
-    x_T = torch.randn([n, *header["about"]["shape"]], generator=generator)
+    x_T = torch.randn([n, *about["shape"]], generator=generator)
     parts, film = [], [x_T[:_BATCH]]
     for k in range(0, n, _BATCH):
         start = x_T[k : k + _BATCH].to(ddpm.device)
@@ -94,6 +99,21 @@ def generate(
         frames = film[:-1:stride] + film[-1:]
         content = pictures.gif([pictures.grid(frame, columns) for frame in frames])
     files.replace(out, content)
+
+
+def _read_labels(text: str, names: Sequence[str]) -> list[int]:
+    """Read 3,5 or 0-9 or names of classes or a mixture of them; names go first."""
+    chosen: list[int] = []
+    for piece in map(str.strip, text.split(",")):
+        numbers = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", piece, re.ASCII)
+        if piece in names:
+            chosen.append(names.index(piece))
+        elif numbers and int(numbers[1]) <= int(last := numbers[2] or numbers[1]):
+            chosen += range(int(numbers[1]), int(last) + 1)
+        else:
+            known = f" or names of {', '.join(names)}" if names else ""
+            _validate.fail("labels", f"be like 0-9 or 3,5{known}", repr(text))
+    return chosen
 
 
 def walk(

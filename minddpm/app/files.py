@@ -10,6 +10,8 @@ import hashlib
 import json
 import math
 import os
+import reprlib
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +23,7 @@ from torch import Tensor
 from minddpm import _validate
 from minddpm.app import muon
 from minddpm.ddpm import DDPM
+from minddpm.device import Device, as_device
 from minddpm.nets import MLP, UNet
 from minddpm.schedule import Schedule
 from minddpm.train import History, TrainConfig
@@ -41,28 +44,45 @@ def save(path: str | Path, ddpm: DDPM, **about: Any) -> None:
         path: the file; its folder must exist.
         ddpm: the model, around an `MLP` or a `UNet`.
         **about: what else to keep in the header, as JSON: data set, command, ….
+            Numbers and arrays of NumPy and tensors are kept as numbers and lists.
 
     Raises:
-        TypeError: if the network is another one.
+        TypeError: if the network is another one, or what is told about it is no JSON.
+        ValueError: if its weights are of several dtypes.
         OSError: if the file cannot be written; one that was there is still whole.
     """
-    write(path, pack(ddpm), {"model": describe(ddpm), "about": about})
+    write(path, pack(ddpm), {"model": describe(ddpm), "about": _plain(about)})
 
 
-def load(name: str | Path, device: torch.device | str | None = None) -> DDPM:
+def _plain(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told about a model as plain JSON."""
+    plain = {}
+    for name, value in about.items():
+        try:
+            text = json.dumps(value, default=lambda array: array.tolist())
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            rule = "be text, numbers, lists and dictionaries with names"
+            _validate.fail(name, rule, reprlib.repr(value), error=TypeError)
+        plain[name] = json.loads(text)
+    return plain
+
+
+def load(name: str | Path, device: Device = None) -> DDPM:
     """Rebuild a model from a file, or from the name of shipped weights.
 
     Args:
         name: the path of a file written by `save`, the folder of a training run, or a
-            name of weights that come with minddpm ("mnist").
+            name of weights that come with minddpm ("mnist"). Where the present folder
+            holds one's own weights of that name, "./mnist" says that they are meant.
         device: where to put the model; None is the CPU.
 
     Returns:
-        The model, in evaluation mode.
+        The model, in evaluation mode and in the dtype in which it was saved.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or none of ours.
+        ValueError: if the file is damaged, or none of ours, the name has two meanings,
+            or this machine has no such device.
     """
     path = find(name)
     return unpack(path, *read(path), device)
@@ -79,13 +99,19 @@ def find(name: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: if there is none.
+        ValueError: if the name is that of shipped weights and of weights made here.
     """
     path = Path(name)
-    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.safetensors"))}
-    if str(name) in shipped and not path.is_file():
-        return shipped[str(name)]
     if path.is_dir():
         path /= "model.safetensors"
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.safetensors"))}
+    if (known := shipped.get(str(name))) and path.is_file():
+        raise ValueError(
+            f"{name} names {path} in this folder and weights that come with minddpm; "
+            f"say .{os.sep}{path} or {known}"
+        )
+    if known:
+        return known
     if not path.is_file():
         raise FileNotFoundError(
             f"no weights at {path}; name a file, the folder of a training run, or one "
@@ -129,7 +155,7 @@ def save_checkpoint(
     }
     header = {
         "model": describe(ddpm),
-        "about": about,
+        "about": _plain(about),
         "config": asdict(history.config),
         "optimiser": muon.describe(ddpm, history.optimiser),
         "seconds": history.seconds,
@@ -140,9 +166,7 @@ def save_checkpoint(
     write(path, tensors, header)
 
 
-def load_checkpoint(
-    path: str | Path, device: torch.device | str | None = None
-) -> tuple[DDPM, History]:
+def load_checkpoint(path: str | Path, device: Device = None) -> tuple[DDPM, History]:
     """Read what `save_checkpoint` wrote.
 
     Args:
@@ -156,7 +180,8 @@ def load_checkpoint(
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is damaged, or holds no training.
+        ValueError: if it is damaged, or holds no training, or this machine has no such
+            device.
     """
     tensors, header = read(path)
     if "config" not in header:
@@ -177,7 +202,8 @@ def _restore(ddpm: DDPM, tensors: dict[str, Tensor], header: dict[str, Any]) -> 
         shadow.copy_(checked(tensors, f"shadow.{k}", shadow))
         kept = part(tensors, f"moments.{k}.")
         if kept:  # laid out in memory as the parameter is, which fused steps rely on
-            likes = {"step": torch.zeros(()), "exp_avg": live, "exp_avg_sq": live}
+            step = torch.zeros((), dtype=torch.float32)
+            likes = {"step": step, "exp_avg": live, "exp_avg_sq": live}
             if isinstance(optimiser, muon.Muon) and muon.is_matrix(live):
                 del likes["exp_avg_sq"]
             moments["state"][k] = {
@@ -225,15 +251,19 @@ def describe(ddpm: DDPM) -> dict[str, Any]:
     Raises:
         TypeError: if the network is another one.
     """
-    kind = type(_validate.instance("ddpm", ddpm, DDPM).nn_model).__name__
-    if type(ddpm.nn_model) is not _NETWORKS.get(kind):
+    net: Any = _as_made(_validate.instance("ddpm", _as_made(ddpm), DDPM).nn_model)
+    kind = type(net).__name__
+    if type(net) not in _NETWORKS.values():
         raise TypeError(
             f"nn_model must be one of {', '.join(_NETWORKS)} to be rebuilt from a "
             f"file, got {kind}; keep its state_dict() beside the code that makes it"
         )
+    if len(kinds := {str(weight.dtype) for weight in net.parameters()}) > 1:
+        got, cure = ", ".join(sorted(kinds)), "cast it, as with ddpm.float()"
+        _validate.fail("nn_model", "have weights of one dtype", got, cure)
     return {
         "network": kind,
-        "arguments": ddpm.nn_model.config,
+        "arguments": net.config,
         "drop_prob": ddpm.drop_prob,
         "prediction": ddpm.prediction,
     }
@@ -248,16 +278,21 @@ def pack(ddpm: DDPM) -> dict[str, Tensor]:
     Returns:
         Tensors by name, `schedule.…` and `nn_model.…`.
     """
-    tables = {f"schedule.{k}": v for k, v in ddpm.schedule.tables().items()}
-    weights = ddpm.nn_model.state_dict()
+    tables = {f"schedule.{k}": getattr(ddpm, k) for k in ddpm.schedule.tables()}
+    weights = _as_made(ddpm.nn_model).state_dict()
     return tables | {f"nn_model.{k}": v for k, v in weights.items()}
+
+
+def _as_made(module: Any) -> Any:
+    """Return the module that torch.compile wrapped, or that it did not."""
+    return getattr(module, "_orig_mod", module)
 
 
 def unpack(
     path: str | Path,
     tensors: dict[str, Tensor],
     header: dict[str, Any],
-    device: torch.device | str | None = None,
+    device: Device = None,
 ) -> DDPM:
     """Build the model that `describe` and `pack` took apart.
 
@@ -271,23 +306,26 @@ def unpack(
         The model, in evaluation mode.
 
     Raises:
-        ValueError: if the parts do not fit together.
+        ValueError: if the parts do not fit together, or there is no such device.
     """
     # the first weights are drawn, only to be replaced
     with fitting(path), torch.random.fork_rng(devices=[]):
         model, weights = header["model"], part(tensors, "nn_model.")
         make, arguments = _NETWORKS[model["network"]], model["arguments"]
         _refuse_larger(weights, arguments)
+        kind = next(iter(weights.values())).dtype
         with torch.device("meta"):  # takes no memory: is it the network in the file?
-            shapes = make(**arguments)
+            shapes = make(**arguments).to(kind)
         for name, value in shapes.state_dict().items():
             if name in weights:
                 checked(weights, name, value)
         shapes.load_state_dict(weights, assign=True)  # none missing, none too many
-        network = make(**arguments)
+        network = make(**arguments).to(kind)
         network.load_state_dict(weights)
         tables = part(tensors, "schedule.")
-        like = torch.empty(max(2, tables["betas"].numel()), device="meta")
+        like = _validate.floats("betas", tables["betas"]).new_empty(
+            max(2, tables["betas"].numel())
+        )
         for name in tables:
             checked(tables, name, like)
         ddpm = DDPM(
@@ -296,7 +334,7 @@ def unpack(
             schedule=Schedule(**tables),
             prediction=model["prediction"],
         )
-    return ddpm.to(device or "cpu").eval()
+    return ddpm.to(as_device(device or "cpu")).eval()
 
 
 def _refuse_larger(weights: dict[str, Tensor], arguments: dict[str, Any]) -> None:
@@ -457,7 +495,7 @@ def replace(path: str | Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the name
-        os.replace(unfinished, path)
+        _rename(unfinished, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             unfinished.unlink()
@@ -467,6 +505,19 @@ def replace(path: str | Path, content: bytes) -> None:
             + ("still the one from before" if path.exists() else "not written"),
             str(path),
         ) from None
+
+
+def _rename(old: Path, new: Path) -> None:
+    """Give a file another's name, and where that is refused ask again for a second.
+
+    Windows refuses while a virus scanner or a viewer has the other one open.
+    """
+    for _ in range(10):
+        try:
+            return os.replace(old, new)
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(old, new)
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

@@ -6,9 +6,12 @@ gradients, losses and the clock are averaged, so all of them go on as one.
 
 import inspect
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from minddpm import _validate
 from minddpm.ddpm import DDPM
-from minddpm.device import default_device
+from minddpm.device import as_device
 from minddpm.train import LossOf
 
 
@@ -176,8 +179,9 @@ def joined(device: torch.device | str | None) -> Iterator[torch.device]:
     Yields:
         The device to use: on GPUs each process has one of its own.
     """
-    where = default_device() if device is None else torch.device(device)
-    if "LOCAL_RANK" not in os.environ or dist.is_initialized():
+    where = as_device(device)
+    told = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK"}
+    if not told <= os.environ.keys() or dist.is_initialized():
         yield where
         return
     gpu = where.type == "cuda"
@@ -191,3 +195,62 @@ def joined(device: torch.device | str | None) -> Iterator[torch.device]:
         dist.barrier()  # or the first to leave would cut off the others
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder; the lock dies with its process.
+
+    Args:
+        folder: the folder, which is made if need be.
+
+    Yields:
+        Nothing; the training goes inside.
+
+    Raises:
+        RuntimeError: if another training is at work there.
+        OSError: if it cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    if place()[0]:
+        yield
+        return
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise RuntimeError(
+            f"another training is at work in {folder}: wait for its end, or name "
+            "another folder"
+        ) from None
+    except OSError as error:
+        says = f"{error.strerror}; name a folder that can be written to"
+        raise type(error)(error.errno, says, str(folder)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let a polite kill end the run as Ctrl-C does: with everything saved.
+
+    Yields:
+        Nothing; the training goes inside.
+    """
+    if threading.current_thread() is not threading.main_thread():  # gets no signals
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -11,23 +11,24 @@ The folder holds, all written while the run goes on:
 
 import json
 import math
-import signal
+import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from minddpm import _validate, data
-from minddpm.app import files, pictures, processes
+from minddpm.app import files, folders, pictures, processes
 from minddpm.app.drawing import walk
-from minddpm.app.presets import PRESETS, model
-from minddpm.app.processes import place
+from minddpm.app.presets import PRESETS, model, source, suited
+from minddpm.app.processes import locked, place, terminable
 from minddpm.ddpm import DDPM
 from minddpm.samplers import sample
 from minddpm.train import History, TrainConfig, train
@@ -38,7 +39,7 @@ _MOST_STEPS = 1_000_000  # where the time is the limit
 
 def run(
     folder: str | Path,
-    name: str,
+    name: str | None = None,
     *,
     minutes: float | None = None,
     steps: int | None = None,
@@ -49,21 +50,26 @@ def run(
     compiled: bool = False,
     save_every: float = 30.0,
     progress: bool = True,
+    **options: Any,
 ) -> History:
-    """Train a preset on a data set, in a folder of its own.
+    """Train a preset on a data set, or on pictures of one's own, in a folder.
 
     Args:
         folder: where to keep everything; made if need be.
-        name: the data set, a key of `PRESETS`.
+        name: the data set, a key of `PRESETS`, or a folder of pictures; None is
+            "mnist", or what a resumed training learns from.
         minutes: stop after so many; None is the preset's limit, if steps is None too.
         steps: stop after so many; None is the preset's number.
         batch: samples a step, over all processes; None is the preset's number.
         seed: seed of the first weights and of the training, if it is a new one.
         device: where to train; None is `default_device()`.
-        resume: go on with the training in the folder, to its own end.
+        resume: go on with the training in the folder, to its own end; or to that which
+            steps and minutes name, both counted from its beginning. The learning rate
+            then follows the cosine to the new end, from where it is.
         compiled: make the network's kernels with torch.compile.
         save_every: seconds from one checkpoint to the next.
         progress: show a progress bar.
+        **options: how to read a folder of pictures, as in `folders.load`.
 
     Returns:
         The history.
@@ -75,38 +81,45 @@ def run(
         RuntimeError: if another training is at work in the folder.
         OSError: if a file cannot be written; earlier ones are still whole.
     """
-    preset = PRESETS[_validate.choice("data", name, PRESETS)]
-    if resume and (minutes, steps, batch) != (None, None, None):
-        raise ValueError(
-            "minutes, steps and batch must be left out to resume: a training goes on "
-            f"with its own settings; got {minutes}, {steps} and {batch}"
-        )
+    if resume and batch is not None:
+        _validate.fail("batch", "be left out to resume", batch)
     _validate.real("save_every", save_every, 0.0, math.inf)
+    given: dict[str, Any] = {} if name is None else {"data": source(name)}
+    given |= {"options": json.loads(json.dumps(options))} if options else {}
     folder = Path(folder)
-    with processes.joined(device) as where, _locked(folder), _terminable():
+    with processes.joined(device) as where, locked(folder), terminable():
         state = folder / "state.safetensors"
-        _require(state, resume, name)
-        images, labels = data.load(name)
+        about = _begun(state, resume)
+        _hold(about, given, folder)
+        about.setdefault("data", "mnist")
+        how = about.get("options", {})
+        images, labels = data.load(about["data"], **how)
+        if about["data"] not in PRESETS:
+            _hold(about, folders.describe(about["data"], images, how), folder)
         if resume:
-            about = {"data": name} | files.read(state)[1]["about"]
             ddpm, history = files.load_checkpoint(state, where)
             _cut_log(folder / "log.jsonl", history.step)
+            history.config = _longer(history, minutes, steps)
         else:
+            preset = PRESETS.get(about["data"]) or suited(images)
             config = replace(_config(preset.config, minutes, steps, batch), seed=seed)
             ddpm = model(preset, images, labels, seed, where)
             history = History(ddpm, config)
-            about = {"bf16": processes.has_bf16(where), "compile": compiled}
-            about |= {"data": name, "time_power": preset.time_power}
+            about |= {"bf16": processes.has_bf16(where), "compile": compiled}
+            about |= {"time_power": preset.time_power}
         loss_of = _loss_of(history, about)
         keeper = _Keeper(folder, ddpm, about, images.shape[1:], save_every)
         keeper.logged = history.step, history.seconds
-        if not resume:
+        if not resume or (minutes, steps) != (None, None):
             keeper.save_state(history)
+        progress = progress and place()[0] == 0
+        if progress and "classes" in about:
+            print(folders.tell(about), file=sys.stderr)
         with _going_on():
             history = train(
                 ddpm,
                 (images, labels),
-                progress=progress and place()[0] == 0,
+                progress=progress,
                 callback=keeper.after_step,
                 resume=history,
                 loss_of=loss_of,
@@ -115,6 +128,14 @@ def run(
             keeper.save_state(history)
             keeper.save_model(history)
         return history
+
+
+def _hold(about: dict[str, Any], told: dict[str, Any], folder: Path) -> None:
+    """Keep what is told of a training; refuse what is not as it was when it began."""
+    for key, value in told.items():
+        if (before := about.setdefault(key, value)) != value:
+            rule = f"be {before} to resume the training in {folder}"
+            _validate.fail(key, rule, repr(value))
 
 
 def _loss_of(history: History, about: dict[str, Any]) -> Any:
@@ -129,8 +150,13 @@ def _loss_of(history: History, about: dict[str, Any]) -> Any:
     )
 
 
-def _require(state: Path, resume: bool, name: str) -> None:
-    """Raise unless there is a state to resume, or none in the way of a new run."""
+def _begun(state: Path, resume: bool) -> dict[str, Any]:
+    """Return what is known of the training that is resumed; nothing of a new one.
+
+    Raises:
+        FileExistsError: if a state is in the way of a new one.
+        FileNotFoundError: if there is none to resume.
+    """
     if state.exists() and not resume:
         raise FileExistsError(
             f"{state.parent} holds a training already: go on with it by --resume, or "
@@ -140,21 +166,19 @@ def _require(state: Path, resume: bool, name: str) -> None:
         raise FileNotFoundError(
             f"{state.parent} holds no training to resume; leave out --resume to begin"
         )
-    if resume:
-        before = files.read(state)[1].get("about", {}).get("data", name)
-        if before != name:
-            raise ValueError(
-                f"data must be {before} to resume the training in {state.parent}, got "
-                f"{name!r}"
-            )
+    about = files.read(state)[1].get("about", {}) if resume else {}
     if place()[1] > 1:  # all have looked before one of them writes
         dist.barrier()
+    return dict(about)
 
 
 def _config(
-    config: TrainConfig, minutes: float | None, steps: int | None, batch: int | None
+    config: TrainConfig,
+    minutes: float | None,
+    steps: int | None,
+    batch: int | None = None,
 ) -> TrainConfig:
-    """Return the preset's settings with what was asked for in their place."""
+    """Return the settings with what was asked for in their place."""
     if minutes is not None or steps is not None:
         config = replace(
             config,
@@ -162,6 +186,18 @@ def _config(
             max_seconds=None if minutes is None else 60 * minutes,
         )
     return config if batch is None else replace(config, batch_size=batch)
+
+
+def _longer(history: History, minutes: float | None, steps: int | None) -> TrainConfig:
+    """Return the settings of a training that goes on, perhaps to a later end."""
+    config = _config(history.config, minutes, steps)
+    if steps is not None and steps <= history.step:
+        rule = f"be more than the {history.step} that were taken"
+        _validate.fail("steps", rule, steps)
+    if minutes is not None and 60 * minutes <= history.seconds:
+        rule = f"be more than the {history.seconds / 60:.2f} that were spent"
+        _validate.fail("minutes", rule, minutes)
+    return config
 
 
 class _Keeper:
@@ -180,6 +216,7 @@ class _Keeper:
         self.writes = place()[0] == 0
         self.saved = time.monotonic()
         self.logged = (0, 0.0)  # step and seconds
+        self.missed: set[str] = set()  # files that could not be written
 
     def after_step(self, history: History) -> None:
         """Log every 50 steps, save every so many seconds."""
@@ -202,11 +239,8 @@ class _Keeper:
             "lr": history.optimiser.param_groups[0]["lr"],
         }
         path = self.folder / "log.jsonl"
-        try:
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:  # a full disk does not say where
-            raise type(error)(error.errno, error.strerror, str(path)) from None
+        with self._spared(path), open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
     def save_state(self, history: History) -> None:
         """Write what a later process needs to go on."""
@@ -228,21 +262,35 @@ class _Keeper:
             shape=self.shape,
             steps=history.step,
             seconds=round(history.seconds, 1),
+            **({"classes": names} if (names := self.about.get("classes")) else {}),
         )
-        picture = pictures.png(pictures.grid(self._samples()))
-        files.replace(self.folder / "samples.png", picture)
+        path = self.folder / "samples.png"
+        with self._spared(path):
+            files.replace(path, pictures.png(self._samples()))
         if raw:
             history.ema.swap()
         self.saved = time.monotonic()
 
-    def _samples(self) -> Tensor:
-        """Return a row of each class, from the same noise every time."""
+    @contextmanager
+    def _spared(self, path: Path) -> Iterator[None]:
+        """Go on without a file that is only looked at, and say so once."""
+        try:
+            yield
+        except OSError as error:
+            if path.name not in self.missed:
+                self.missed.add(path.name)
+                says = f"{path} cannot be written ({error.strerror})"
+                warnings.warn(f"{says}; the training goes on without", stacklevel=4)
+
+    def _samples(self) -> np.ndarray:
+        """Return a grid, a column a class, from the same noise every time."""
         draws, where = torch.Generator().manual_seed(0), self.ddpm.device
-        n = self.ddpm.n_classes
-        x_T = torch.randn([4 * n, *self.shape], generator=draws).to(where)
-        c = torch.arange(n, device=where).repeat(4)
-        steps = min(20, self.ddpm.n_T)
-        return sample(walk(self.ddpm, x_T, c, steps=steps, w=1.0, generator=draws))
+        n = min(self.ddpm.n_classes, 20)
+        x_T = torch.randn([4 * (n or 10), *self.shape], generator=draws).to(where)
+        c = torch.arange(n, device=where).repeat(4) if n else None
+        how: dict[str, Any] = {"steps": min(20, self.ddpm.n_T), "w": float(n > 0)}
+        x = sample(walk(self.ddpm, x_T, c, generator=draws, **how))
+        return pictures.grid(x, n or 10)
 
 
 def _cut_log(path: Path, step: int) -> None:
@@ -259,47 +307,6 @@ def _step_of(line: str) -> float:
         return int(json.loads(line)["step"])
     except ValueError:  # cut off by a kill
         return float("inf")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a folder; the lock dies with its process."""
-    from filelock import FileLock, Timeout
-
-    if place()[0]:
-        yield
-        return
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise RuntimeError(
-            f"another training is at work in {folder}: wait for its end, or name "
-            "another folder"
-        ) from None
-    except OSError as error:
-        says = f"{error.strerror}; name a folder that can be written to"
-        raise type(error)(error.errno, says, str(folder)) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a polite kill end the run as Ctrl-C does: with everything saved."""
-
-    def interrupt(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

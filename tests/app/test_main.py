@@ -13,23 +13,24 @@ import torch
 from PIL import Image
 
 import minddpm
-from app.shared import ROOT
+from app.shared import ROOT, environment
 from minddpm import DDPM, MLP, Schedule, TrainConfig, UNet, load_checkpoint
-from minddpm.__main__ import _labels, main
+from minddpm.__main__ import main
 from minddpm.app import evaluation, files, presets
 from minddpm.app.classifier import fit_classifier
+from minddpm.app.drawing import _read_labels
 
 OPTIONS = {
     "doctor": [],
     "train": [
         *("data", "out", "minutes", "steps", "batch", "seed", "device", "resume"),
-        *("compile", "save-every"),
+        *("compile", "save-every", "size", "channels", "skip-broken"),
     ],
     "sample": [
         *("weights", "n", "labels", "guidance", "steps", "sampler", "seed", "device"),
         "out",
     ],
-    "evaluate": ["data", "device"],
+    "evaluate": ["data", "device", "skip-broken"],
     "grade": ["out", "timeout", "memory", "course"],
 }
 
@@ -74,14 +75,13 @@ def test_help_names_every_option(capsys, command: str) -> None:
     assert named == {"help", *OPTIONS[command]}
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_the_data_sets_that_can_be_named_are_those_with_a_preset(
-    capsys, command: str
-) -> None:
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main([command, "--data", "cats"])
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert set(re.findall(r"\w+", error.split("choose from")[1])) == {*presets.PRESETS}
+def test_what_is_no_data_set_and_no_folder_is_refused_in_one_line(capsys) -> None:
+    np.savez("x.npz", images=np.zeros((3, 8, 8), np.uint8))
+    known = f"{', '.join(presets.PRESETS)}, or a folder of pictures, got 'cats'"
+    for argv in (["train", "--out", "run"], ["evaluate", "x.npz"]):
+        line = errs(capsys, [*argv, "--data", "cats"])
+        assert f"data must be one of {known}" in line
+    assert not Path("run").exists()
 
 
 # --- train, sample, evaluate ----------------------------------------------------------
@@ -170,14 +170,20 @@ def test_a_folder_with_a_space_in_its_name_can_be_gone_on_with(
     ],
 )
 def test_labels_are_read(text: str, expected: list[int]) -> None:
-    assert _labels(text) == expected
+    assert _read_labels(text, []) == expected
+
+
+def test_names_of_classes_are_labels_and_go_first() -> None:
+    names = ["1", "10", "2", "cats"]  # as folders are sorted
+    assert _read_labels("cats, 2,10,0-1,3", names) == [3, 2, 1, 0, 1, 3]
 
 
 @pytest.mark.parametrize("text", ["", "x", "3,", "-1", "9-0", "1-2-3", "1.5", "0–9"])
-def test_bad_labels_are_refused(capsys, text: str) -> None:
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(["sample", f"--labels={text}"])
-    assert "argument --labels: " in capsys.readouterr().err
+def test_bad_labels_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="labels must be like 0-9 or 3,5, got"):
+        _read_labels(text, [])
+    with pytest.raises(ValueError, match="or names of cats, dogs, got"):
+        _read_labels(text, ["cats", "dogs"])
 
 
 # --- errors ---------------------------------------------------------------------------
@@ -203,6 +209,7 @@ SAMPLE = {
     "no folder": (["--out", "no/x.png"], r"No such file .*x\.png is not written"),
     "none": (["--n", "0"], "n must be at least 1, got 0"),
     "label": (["--labels", "0,7"], "labels must be in 0…2"),
+    "no label": (["--labels", "cats"], "labels must be like 0-9 or 3,5, got 'cats'"),
     "steps": (["--steps", "99"], "steps must be in 1…10, got 99"),
     "steps of ddim": (["--sampler", "ddim", "--steps", "0"], "in 1…10, got 0"),
     "guidance": (["--guidance", "inf"], "w must be finite, got inf"),
@@ -233,8 +240,11 @@ TRAIN = {
     "minutes": (["--minutes", "nan"], "must be finite"),
     "seed": (["--seed", "-1"], "seed must be at least 0, got -1"),
     "nothing to resume": (["--resume"], "holds no training to resume"),
-    "resume with steps": (["--resume", "--steps", "9"], "must be left out to resume"),
     "resume with batch": (["--resume", "--batch", "9"], "must be left out to resume"),
+    "size of digits": (
+        ["--size", "8", "8"],
+        "options must be left out but for a folder",
+    ),
     "a file": (["--out", "file"], "file"),
     "device": (["--device", "toaster"], "toaster"),
 }
@@ -292,7 +302,8 @@ def test_evaluate_refuses_pictures_of_another_size(capsys) -> None:
         ["sample", "--sampler", "euler"],
         ["sample", "--n", "many"],
         ["train", "--data", "digits"],
-        ["train", "--data", "cats", "--out", "run"],
+        ["train", "--out", "run", "--size", "20"],
+        ["train", "--out", "run", "--channels", "2"],
         ["evaluate"],
         ["paint"],
     ],
@@ -301,6 +312,25 @@ def test_arguments_that_are_none_are_usage_errors(capsys, argv: list[str]) -> No
     with pytest.raises(SystemExit, match=r"^2$"):
         main(argv)
     assert capsys.readouterr().err.startswith("usage: minddpm")
+
+
+def test_signs_that_a_console_cannot_show_are_told_apart() -> None:
+    """What `LC_ALL=C` did to the doctor's ✓ and ✗: both were "?"."""
+    source = (
+        "import sys; from minddpm.__main__ import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "try: main(['sample', '--weights', 'nowhere', '--n', '1'])\n"
+        "finally: print('✓ ✗ × − … 雪'); print('✗', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=environment(PYTHONIOENCODING="ascii"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == "+ ! x - ... ?"
+    assert done.stderr.splitlines()[-1] == "!"
 
 
 def test_a_process_ends_with_the_status_and_no_traceback() -> None:

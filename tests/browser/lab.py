@@ -15,6 +15,8 @@ from typing import Any
 
 import nbformat
 
+from rooms import ROOT
+
 START, RUN, ACT = 180, 600, 60  # seconds: the most for a start, all cells, a move
 
 # JupyterLab, ended by the end of its input: so not even a killed test leaves it behind.
@@ -93,9 +95,6 @@ def server(notebooks: Path, folder: Path) -> Iterator[str]:
     shutil.copytree(notebooks, folder / "notebooks", ignore=skip)
     for name in ("config", "data", "runtime", "ipython", "settings", "workspaces"):
         (folder / name).mkdir()
-    quiet = folder / "settings/@jupyterlab/apputils-extension"
-    quiet.mkdir(parents=True)
-    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     token = secrets.token_hex(16)
     homes = {
         "JUPYTER_CONFIG_DIR": "config",
@@ -109,7 +108,7 @@ def server(notebooks: Path, folder: Path) -> Iterator[str]:
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.root_dir={folder / 'notebooks'}",
         f"--IdentityProvider.token={token}",
-        "--LabApp.news_url=None",
+        f"--LabApp.app_settings_dir={ROOT / 'tools/lab'}",  # as `make lab`
         f"--LabApp.user_settings_dir={folder / 'settings'}",
         f"--LabApp.workspaces_dir={folder / 'workspaces'}",
     ]
@@ -216,8 +215,10 @@ class Page:
             "[data-mime-type='application/vnd.jupyter.stderr']"
         )
         errors, stderr = self.page.evaluate("[window.errors, window.stderr]")
+        asked = self.page.locator(".jp-Dialog, .Toastify__toast")  # such as about news
         return (
             errors
+            + asked.all_inner_texts()
             + [line for line in stderr.splitlines() if line not in self.unknown]
             + self.crashes
             + [text for text in red.all_inner_texts() if text.strip()]

@@ -18,6 +18,7 @@ from minddpm import (
     History,
     Schedule,
     TrainConfig,
+    UNet,
     ancestral,
     default_device,
     sample,
@@ -433,6 +434,144 @@ def test_a_history_of_other_data_is_refused() -> None:
     longer = dataclasses.replace(QUICK, steps=30)
     with pytest.raises(ValueError, match=r"resume must be a history of these data"):
         train(ddpm, data(20), longer, progress=False, resume=history)
+
+
+def test_a_history_goes_on_with_more_steps() -> None:
+    """As one that was to have so many from the start, but for the rate until then."""
+    ddpm = model()
+    history = train(ddpm, data(), QUICK, progress=False)
+    first, rates = history.losses, []
+
+    def look(history: History) -> None:
+        rates.append(history.optimiser.param_groups[0]["lr"])
+
+    longer = dataclasses.replace(QUICK, steps=30)
+    options = {"progress": False, "callback": look}
+    again = train(ddpm, data(), longer, resume=history, **options)
+    assert (again.stopped, again.step, len(again.losses)) == ("steps", 30, 30)
+    assert torch.equal(again.losses[:20], first)
+    cosine = [QUICK.lr * (1 + math.cos(math.pi * k / 30)) / 2 for k in range(20, 30)]
+    assert rates == pytest.approx(cosine)
+
+
+# --- what the data are ----------------------------------------------------------------
+
+
+class Pairs(torch.utils.data.Dataset):
+    """A data set as people write it: ten pictures, one at a time."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
+        return torch.full((2,), float(k)), k % 3  # and no IndexError beyond the last
+
+
+@pytest.mark.parametrize("kind", ["Pairs", "Subset", "DataLoader"])
+def test_a_dataset_is_refused_with_a_line_that_makes_tensors_of_it(kind: str) -> None:
+    data = Pairs()
+    if kind == "Subset":
+        data = torch.utils.data.Subset(data, range(10))
+    if kind == "DataLoader":
+        data = torch.utils.data.DataLoader(data, 4)
+    with pytest.raises(TypeError, match=rf"the pair .*, got {kind}; ") as caught:
+        train(model(), data)
+    line = str(caught.value).split("; pass ")[1]
+    x0, c = eval(line, {"torch": torch, "data": data})
+    assert x0[:, 0].tolist() == list(range(10))
+    assert c.tolist() == [k % 3 for k in range(10)]
+    assert train(model(), (x0, c), QUICK, progress=False).stopped == "steps"
+
+
+def test_bytes_are_refused_with_a_line_that_scales_them() -> None:
+    samples = torch.arange(256, dtype=torch.uint8).reshape(4, 1, 8, 8)
+    with pytest.raises(TypeError, match="float tensor, got torch") as caught:
+        train(pictures(), (samples, None), QUICK)
+    line = str(caught.value).split("convert pictures with ")[1]
+    scaled = eval(line, {"samples": samples})
+    assert (float(scaled.min()), float(scaled.max())) == (-1, 1)
+
+
+def pictures(n_channels: int = 1) -> DDPM:
+    return DDPM(UNet(n_channels, 8, 0), schedule=Schedule.cosine(10))
+
+
+SHADES = torch.rand(40, 1, 8, 8, generator=seeded())
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        (SHADES, r"lie in \[\S+, \S+\], and pictures should in \[−1, 1\]"),
+        (SHADES.round(), r"lie in \[0, 1\]"),
+        (SHADES.half(), "convert them with 2 "),
+        ((SHADES * 255).round(), r"lie in \[0, 255\]"),
+        ((SHADES * 16).round(), r"convert them with samples / 8 - 1"),
+        (SHADES * 300 - 8, "convert them with samples / 14"),  # scaled by a bicubic
+    ],
+)
+def test_pictures_in_another_range_are_warned_of_with_the_cure(samples, says) -> None:
+    with pytest.warns(UserWarning, match=says) as caught:
+        train_briefly(samples)
+    (warning,) = caught
+    assert warning.filename == __file__  # the line that calls `train`
+    line = str(warning.message).split("convert them with ")[1]
+    train_briefly(eval(line, {"samples": samples}))  # without a warning
+
+
+def train_briefly(samples: torch.Tensor) -> None:
+    ddpm = pictures(samples.shape[1]) if samples.ndim == 4 else model()
+    ddpm.to(samples.dtype)
+    config = TrainConfig(steps=1, batch_size=4)
+    train(ddpm, (samples, None), config, progress=False)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        SHADES * 2 - 1,
+        (SHADES - 0.1307) / 0.3081,  # as people do with MNIST
+        (SHADES - 0.45) / 0.225,  # and with ImageNet
+        SHADES * 0.3 + 0.7,  # light ones
+        SHADES - 0.5,
+        torch.ones(5, 1, 8, 8),  # white
+        torch.zeros(5, 1, 8, 8),  # grey
+        -torch.ones(5, 3, 8, 8),  # black
+        SHADES.reshape(-1, 2),  # points
+    ],
+)
+def test_other_pictures_and_points_are_not_warned_of(samples) -> None:
+    train_briefly(samples)  # a warning is an error here
+
+
+def test_an_optimiser_of_something_else_is_refused() -> None:
+    ddpm, other = model(), model()
+    for parameters in (other.parameters(), [*ddpm.parameters(), *other.parameters()]):
+        optimiser = torch.optim.SGD(parameters, lr=1.0)
+        with pytest.raises(ValueError, match="optimiser must be of ddpm"):
+            train(ddpm, data(), QUICK, optimiser=optimiser)
+    last = torch.optim.SGD(ddpm.nn_model.leave.parameters(), lr=1.0)
+    before = [p.clone() for p in ddpm.nn_model.enter.parameters()]
+    train(ddpm, data(), QUICK, optimiser=last, progress=False)  # the rest stays
+    for one, same in zip(before, ddpm.nn_model.enter.parameters(), strict=True):
+        assert torch.equal(one, same)
+
+
+def test_a_callback_and_the_bar_wait_for_an_accelerator_once_in_50_steps(
+    monkeypatch,
+) -> None:
+    """Only who reads the losses waits."""
+    read, losses = [], History.losses.fget
+
+    def reading(history: History) -> torch.Tensor:
+        read.append(history.step)
+        return losses(history)
+
+    monkeypatch.setattr(History, "losses", property(reading))
+    monkeypatch.setattr(History, "to_be_read", lambda self, step: step % 50 == 0)
+    config = dataclasses.replace(QUICK, steps=120)
+    train(model(), data(), config, callback=lambda history: None)
+    assert [step for step in read if step] == [50, 100]
 
 
 def test_the_device_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """Run what one answer needs, and check it; the grader does so in a process of its own.
 
-Of a notebook only the statements run that the answer uses, directly or through others:
-those, in cells up to its check, that bind a name it needs or change what has that name
-(`x[0] = …`, `x.y = …`, `x.append(…)`). Training and figures that no answer uses are not
-run. What is named in text alone, as in `exec` or `globals()`, is not found.
+The answer is the one that counted when its check was last called; where there is none,
+or only the stub that was handed out, the last one in the notebook (see `usable`). Only
+the statements run that it uses, directly or through others: those that bind a name it
+needs or change what has that name (`x[0] = …`, `x.y = …`, `x.append(…)`). Training and
+figures that no answer uses are not run. What is named in text alone, as in `exec` or
+`globals()`, is not found.
 
 The exercises, and the whole package under them, are imported first and then forgotten:
 what student code imports under these names is a second copy. Overwriting it changes
@@ -13,12 +15,14 @@ memory.
 """
 
 import ast
+import builtins
 import json
 import linecache
 import os
 import re
 import symtable
 import sys
+import textwrap
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -57,6 +61,19 @@ class Statement:
             }
         self.changes = set(_changed(node))
         self.is_star = isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+        self.is_stub = _is_stub(node)
+
+
+def _is_stub(node: ast.stmt) -> bool:
+    """Return whether a statement is an answer that is still open."""
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.value) == "..."
+    return (
+        isinstance(node, ast.FunctionDef)
+        and isinstance(node.body[-1], ast.Raise)
+        and "NotImplementedError" in ast.unparse(node.body[-1])
+        and not any(isinstance(inner, ast.Return) for inner in ast.walk(node))
+    )
 
 
 def _changed(node: ast.AST) -> Iterator[str]:
@@ -77,7 +94,7 @@ def _changed(node: ast.AST) -> Iterator[str]:
 
 
 def parse(source: str) -> list[ast.stmt]:
-    """Parse a cell; one with magics again, without them.
+    """Parse a cell; one with magics, `name?` or an indent again, without them.
 
     Args:
         source: the cell.
@@ -91,8 +108,9 @@ def parse(source: str) -> list[ast.stmt]:
     try:
         return ast.parse(source).body
     except SyntaxError:
-        plain = re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.MULTILINE)
-        return ast.parse(plain).body
+        extra = r"^([ \t]*)([%!].*|\S+\?+[ \t]*$)"
+        plain = re.sub(extra, r"\1pass", source, flags=re.MULTILINE)
+        return ast.parse(textwrap.dedent(plain)).body
 
 
 def needed(statements: list[Statement], answer: str) -> list[Statement]:
@@ -118,6 +136,54 @@ def needed(statements: list[Statement], answer: str) -> list[Statement]:
     return [statements[i] for i in sorted(chosen)]
 
 
+def defined(answer: str) -> str:
+    """Return what tells a cell that defines an answer, even one that is not Python.
+
+    Args:
+        answer: its name.
+
+    Returns:
+        A regular expression for a text of several lines.
+    """
+    return rf"^[ \t]*(def\s+{answer}\b|{answer}\s*=(?!=))"
+
+
+def usable(
+    cells: list[str], statements: list[Statement], task: Task
+) -> tuple[str, list[Statement]]:
+    """Find the answer, wherever it stands, and what was there for it.
+
+    Args:
+        cells: the code cells of the notebook.
+        statements: all that is in them, in order.
+        task: which check, of which answer.
+
+    Returns:
+        The name of the answer: the one asked for, or else one that the check was given;
+        and the statements in the cells up to its last check, or, if no answer is there,
+        up to the last answer. Of what is below, those that bind other names follow.
+    """
+    call = re.compile(rf"\b{task.check}\s*\(\s*(\w*)")
+    calls = [(n, name) for n, c in enumerate(cells, 1) for name in call.findall(c)]
+    for answer in (task.answer, *(name for _, name in reversed(calls))):
+        own = [s for s in statements if answer in s.binds]
+        whole = [s for s in own if not s.is_stub]
+        if whole:
+            break
+    else:
+        return task.answer, statements
+    end = calls[-1][0] if calls else 0
+    if whole[0].cell > end:
+        # a function rather than what has its name later, such as a loss
+        functions = [s for s in whole if isinstance(s.node, ast.FunctionDef)]
+        end = (functions or whole)[-1].cell
+    kept = [s for s in statements if not (s.is_stub and s in own)]
+    taken = {n for s in kept if s.cell <= end and not s.is_stub for n in s.binds}
+    taken |= vars(builtins).keys()
+    new = [s for s in kept if s.cell > end and s.binds and not s.binds & taken]
+    return answer, [s for s in kept if s.cell <= end] + new
+
+
 def mark(cells: list[str], task: Task) -> dict[str, Any]:
     """Run what an answer needs, and check it. The process is not fit for use after it.
 
@@ -127,7 +193,8 @@ def mark(cells: list[str], task: Task) -> dict[str, Any]:
 
     Returns:
         `verdict`: "passed", "wrong", "not attempted" or "error"; `mistake`: its name,
-        or None; `detail`: what was measured and expected, as text.
+        or None; `detail`: what was measured and expected, as text; `hint`: what to look
+        at next, if it is wrong.
     """
     exercise = EXERCISES[task.check.removeprefix("check_")]
     for name in [name for name in sys.modules if name.partition(".")[0] == "minddpm"]:
@@ -135,30 +202,33 @@ def mark(cells: list[str], task: Task) -> dict[str, Any]:
     main = types.ModuleType("__main__")
     vars(main)["display"] = lambda *args, **kwargs: None
     sys.modules["__main__"] = main
-    trouble = _run(cells, task, vars(main))
-    if task.answer not in vars(main):
-        trouble = [f"the notebook defines no {task.answer}", *trouble]
-        return {"verdict": "error", "mistake": None, "detail": "; ".join(trouble)}
-    report = exercise.check(vars(main)[task.answer])
-    verdict = "wrong" if report.attempted else "not attempted"
+    verdict: dict[str, Any] = {"verdict": "error", "mistake": None, "hint": ""}
+    statements, broken = _read(cells)
+    answer, there = usable(cells, statements, task)
+    if not any(answer in s.binds and not s.is_stub for s in there):
+        for number, error in broken.items():
+            if re.search(defined(answer), cells[number - 1], re.MULTILINE):
+                return verdict | {"detail": f"{answer} is in a broken cell: {error}"}
+    trouble = [*_run(needed(there, answer), vars(main)), *broken.values()][:1]
+    if answer not in vars(main):
+        detail = "; ".join([f"no code cell defines {answer}", *trouble])
+        return verdict | {"detail": detail}
+    report = exercise.check(vars(main)[answer])
     facts = report._parts()[2]
-    detail = [
-        f"{name} {facts[name]}"
-        for name in ("measured", "expected", "apart")
-        if name in facts
-    ]
-    return {
-        "verdict": "passed" if report.passed else verdict,
-        "mistake": report.mistake,
-        "detail": "; ".join(detail if report.passed else detail + trouble),
-    }
+    known = [k for k in ("measured", "expected", "apart") if k in facts]
+    said = [f"{name} {facts[name]}" for name in known]
+    verdict["mistake"] = report.mistake
+    verdict["verdict"] = "wrong" if report.attempted else "not attempted"
+    if report.passed:
+        return verdict | {"verdict": "passed", "detail": "; ".join(said)}
+    hint = report.hint if report.attempted else ""
+    return verdict | {"detail": "; ".join(said + trouble), "hint": hint}
 
 
-def _run(cells: list[str], task: Task, namespace: dict[str, Any]) -> list[str]:
-    """Run the statements that the answer needs; return what went wrong first."""
+def _read(cells: list[str]) -> tuple[list[Statement], dict[int, str]]:
+    """Return the statements of all cells, and of those that have none, why."""
     statements: list[Statement] = []
-    trouble: list[str] = []
-    checked = [bool(re.search(rf"\b{task.check}\s*\(", cell)) for cell in cells]
+    broken = {}
     for number, cell in enumerate(cells, 1):
         linecache.cache[f"<cell {number}>"] = (
             len(cell),
@@ -169,18 +239,20 @@ def _run(cells: list[str], task: Task, namespace: dict[str, Any]) -> list[str]:
         try:
             statements += [Statement(number, node) for node in parse(cell)]
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            trouble.append(f"code cell {number}: {type(error).__name__}: {error}")
-        found = any(task.answer in s.binds for s in statements)
-        # without the check's cell: up to the first that has the answer
-        if not any(checked[number:]) and (checked[number - 1] or found):
-            break
-    for s in needed(statements, task.answer):
+            broken[number] = f"code cell {number}: {type(error).__name__}: {error}"
+    return statements, broken
+
+
+def _run(statements: list[Statement], namespace: dict[str, Any]) -> list[str]:
+    """Run statements; return what went wrong."""
+    trouble = []
+    for s in statements:
         code = compile(ast.Module([s.node], []), f"<cell {s.cell}>", "exec")
         try:
             exec(code, namespace)
         except BaseException as error:  # SystemExit too; the next one runs, as there
             trouble.append(f"code cell {s.cell}: {type(error).__name__}: {error}")
-    return trouble[:1]
+    return trouble
 
 
 def work(channel: Any, nonce: bytes, cells: list[str], task: Task, folder: str) -> None:

@@ -85,18 +85,24 @@ def read_code(path: Path) -> list[str]:
     """Read the code cells of a notebook, whatever else is in the file.
 
     Args:
-        path: an .ipynb file.
+        path: an .ipynb file of any version, with or without ids, tags and outputs.
 
     Returns:
-        The source of each.
+        The source of each; where a byte or half a character is damaged, another
+        character stands.
 
     Raises:
         ValueError: if the file is not a notebook.
     """
+    raw = path.read_bytes()
     try:
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-        sources = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
-        return ["".join(source) for source in sources]
+        notebook = json.loads(raw.decode(json.detect_encoding(raw), "replace"))
+        old = "worksheets" in notebook  # before version 4
+        sheets = notebook["worksheets"] if old else [notebook]
+        cells = [cell for sheet in sheets for cell in sheet["cells"]]
+        name = "input" if old else "source"
+        sources = [cell[name] for cell in cells if cell["cell_type"] == "code"]
+        return ["".join(s).encode("utf-8", "replace").decode() for s in sources]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path.name} is not a notebook ({type(error).__name__}: {error}); "

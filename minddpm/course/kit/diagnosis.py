@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
+
+from minddpm.course.kit import cores
 
 # what the course imports, by the name of its distribution; JupyterLab is only started
 _PACKAGES = {
@@ -27,6 +30,7 @@ _PACKAGES = {
     "tqdm": "tqdm",
     "safetensors": "safetensors",
 }
+_COLOURS = {"✓": "#1a7f45", "!": "#8a5300", "✗": "#b3261e"}
 
 
 class Finding(NamedTuple):
@@ -36,13 +40,18 @@ class Finding(NamedTuple):
         name: what was looked at.
         ok: whether it is as it should be.
         found: what is there.
-        cure: what to do, in one line; empty where nothing is.
+        cure: what to do, in one line; empty where nothing is. With `ok` it is advice.
     """
 
     name: str
     ok: bool
     found: str
     cure: str = ""
+
+    @property
+    def sign(self) -> str:
+        """✓ for well, ! for well with advice, ✗ for something to mend."""
+        return ("!" if self.cure else "✓") if self.ok else "✗"
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,24 +79,24 @@ class Diagnosis:
 
     def __str__(self) -> str:
         lines = []
-        for name, ok, found, cure in self.findings:
-            lines.append(f"{'✓' if ok else '✗'} {name:<14}{found}")
-            if cure:
-                lines.append(f"  {'':<14}→ {cure}")
+        for finding in self.findings:
+            lines.append(f"{finding.sign} {finding.name:<14}{finding.found}")
+            if finding.cure:
+                lines.append(f"  {'':<14}→ {finding.cure}")
         return "\n".join([*lines, self.verdict])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = []
-        for name, ok, found, cure in self.findings:
+        for finding in self.findings:
+            _, _, found, cure = map(html.escape, map(str, finding))
             # a colour only where it brings its own background: any theme may be around
-            badge = f"background: {'#1a7f45' if ok else '#b3261e'}; color: white"
+            badge = f"background: {_COLOURS[finding.sign]}; color: white"
             cells = [
-                f'<span style="{badge}; padding: 0 5px">{"✓" if ok else "✗"}</span>',
-                f"<b>{html.escape(name)}</b>",
-                html.escape(found)
-                + (f"<br>→ <code>{html.escape(cure)}</code>" if cure else ""),
+                f'<span style="{badge}; padding: 0 5px">{finding.sign}</span>',
+                f"<b>{html.escape(finding.name)}</b>",
+                found + (f"<br>→ <code>{cure}</code>" if cure else ""),
             ]
             left = '<td style="text-align: left">'
             rows.append(f"<tr>{''.join(f'{left}{cell}</td>' for cell in cells)}</tr>")
@@ -119,15 +128,20 @@ def doctor() -> Diagnosis:
         _look("digits", _digits, 'python -m pip install "scikit-learn"'),
         _look("training", _training, "set MINDDPM_DEVICE=cpu and try again"),
     ]
-    return Diagnosis(tuple(found))
+    room = "set TMPDIR to a folder that you may write to"
+    scratch = _look("temporary files", tempfile.gettempdir, room)
+    return Diagnosis((*found, *(() if scratch.ok else (scratch,))))
 
 
 def _look(
-    name: str, look: Callable[[], str], cure: str = "see the README, section Start"
+    name: str,
+    look: Callable[[], str | tuple[str, str]],
+    cure: str = "see the README, section Start",
 ) -> Finding:
-    """Make a finding of what `look` returns or raises."""
+    """Make a finding of what `look` returns, alone or with advice, or raises."""
     try:
-        return Finding(name, True, look())
+        found = look()
+        return Finding(name, True, *((found,) if isinstance(found, str) else found))
     except _Ill as ill:
         return Finding(name, False, *ill.args)
     except (Exception, SystemExit) as error:
@@ -208,10 +222,18 @@ def _device() -> str:
     return f"{device} ({torch.cuda.get_device_name(device)})"
 
 
-def _threads() -> str:
+def _threads() -> tuple[str, str]:
+    """Compare PyTorch's threads with the cores that others leave to them."""
     import torch
 
-    return f"{torch.get_num_threads()} used by PyTorch, {os.cpu_count()} in the machine"
+    threads, mine, free = torch.get_num_threads(), cores.usable(), cores.free()
+    found = f"{threads} used by PyTorch, {mine:g} {'core' if mine == 1 else 'cores'}"
+    if threads <= free + 0.5:
+        return found, ""
+    found += f", of which {free:.1f} free"
+    if threads == 1:
+        return found, "training takes longer; end other notebooks and programs"
+    return found, "torch.set_num_threads(1), or OMP_NUM_THREADS=1 before Python starts"
 
 
 def _in_colab() -> bool:
@@ -229,9 +251,7 @@ def _widgets() -> str:
         if _numbers(version) >= (8,):
             raise _Ill(f"Colab cannot draw {series}", _cure_widgets())
         return f"{series} in Colab"
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is None:
+    if not cores.in_kernel():
         return f"{series}, but no notebook here to show them"
     return f"{series} in Jupyter"
 
@@ -243,7 +263,8 @@ def _cure_widgets() -> str:
 
 def _place(path: Path) -> str:
     """Write a path from here, or from the user's home: no name of a machine in it."""
-    for start, sign in ((Path.cwd(), "."), (Path.home(), "~")):
+    home = Path(os.path.expanduser("~"))  # stays "~" where nobody knows it
+    for start, sign in ((Path.cwd(), "."), (home, "~")):
         if path.is_relative_to(start):
             return str(Path(sign) / path.relative_to(start))
     return os.path.relpath(path)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from minddpm.__main__ import main
+from minddpm.course.kit import cores
 from minddpm.course.kit import diagnosis as module
 from minddpm.course.kit.diagnosis import Diagnosis, Finding, doctor
 
@@ -38,9 +40,10 @@ def healthy() -> Diagnosis:
 
 
 @pytest.fixture(autouse=True)
-def _data_root(monkeypatch, tmp_path):
+def _quiet(monkeypatch, tmp_path):
     monkeypatch.setenv("MINDDPM_DATA", str(tmp_path))
     monkeypatch.setenv("MINDDPM_DEVICE", "cpu")
+    monkeypatch.setattr(cores, "free", lambda: 99.0)  # what others do is not asked
 
 
 @pytest.fixture
@@ -84,7 +87,13 @@ def test_bounds_are_read_from_the_package():
 
 
 def test_text_and_html_say_the_same():
-    sick = Diagnosis((Finding("a", True, "1 < 2"), Finding("b", False, "no", "do it")))
+    sick = Diagnosis(
+        (
+            Finding("a", True, "1 < 2"),
+            Finding("b", False, "no", "do it"),
+            Finding("c", True, "slow", "a > b"),
+        )
+    )
     assert not sick.ok
     assert (
         str(sick)
@@ -93,6 +102,8 @@ def test_text_and_html_say_the_same():
             "✓ a             1 < 2\n"
             "✗ b             no\n"
             "                → do it\n"
+            "! c             slow\n"
+            "                → a > b\n"
             "✗ 1 to mend: b."
         )
     )
@@ -151,6 +162,7 @@ def test_works_with_nothing_but_torch():
     """In a process that can import none of the others and knows no bounds."""
     code = """
 import sys
+import tempfile
 from importlib import metadata
 
 def nothing(name):
@@ -236,6 +248,59 @@ def test_data_root(monkeypatch, tmp_path):
     finding = find("data root")
     assert not finding.ok
     assert finding.cure == "set MINDDPM_DATA to a folder that you may write to"
+
+
+@pytest.mark.parametrize(
+    ("threads", "free", "found", "cure"),
+    [
+        (2, 1.6, "2 used by PyTorch, 2 cores", ""),
+        (2, 1.2, "2 used by PyTorch, 2 cores, of which 1.2 free", "set_num_threads(1)"),
+        (1, 0.6, "1 used by PyTorch, 2 cores", ""),
+        (1, 0.2, "1 used by PyTorch, 2 cores, of which 0.2 free", "end other"),
+    ],
+)
+def test_shared_cores_are_no_fault_but_come_with_advice(
+    monkeypatch, threads, free, found, cure
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(cores, "usable", lambda: 2)
+    monkeypatch.setattr(cores, "free", lambda: free)
+    finding = find("threads")
+    assert (finding.ok, finding.found) == (True, found)
+    assert cure in finding.cure
+    assert finding.sign == ("!" if cure else "✓")
+
+
+def test_a_part_of_a_core(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(cores, "usable", lambda: 1)
+    assert find("threads").found == "1 used by PyTorch, 1 core"
+    monkeypatch.setattr(cores, "usable", lambda: 1.5)
+    assert find("threads").found == "1 used by PyTorch, 1.5 cores"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="homes are found otherwise there")
+def test_a_user_whom_nobody_knows(monkeypatch):
+    """Without HOME and a line in the system's list of users, as in some containers."""
+    import pwd
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.getpwnam("no such user"))
+    assert doctor().ok
+    monkeypatch.delenv("MINDDPM_DATA")
+    finding = find("data root")
+    assert not finding.ok
+    assert "MINDDPM_DATA" in finding.cure
+
+
+def test_no_room_for_temporary_files(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    finding = find("temporary files")
+    assert not finding.ok
+    assert finding.cure == "set TMPDIR to a folder that you may write to"
 
 
 def test_training_that_learns_nothing(monkeypatch):
