@@ -11,6 +11,9 @@ PYTHONS = $(PYTHON) python3 python3.13 python3.12 python3.11
 RUFF = $(BIN)/python -m ruff
 PAGES = --config tools/notebooks.toml notebooks
 
+# How many processes share the tests.
+JOBS = 2
+
 # Where a requirement is to be met by one version only: a file of constraints for pip.
 PINS =
 PINS_lowest = build/lowest.txt
@@ -41,8 +44,8 @@ help:
 	@echo "make bench      train beside other libraries on MNIST (pip installs them)"
 	@echo "make clean      remove .venv and everything else that can be made again"
 	@echo ""
-	@echo "PYTHON=... chooses the Python of a new .venv; ARGS=... is handed on,"
-	@echo "as in: make test ARGS=tests/core/test_equations.py"
+	@echo "PYTHON=... chooses the Python of a new .venv; JOBS=... how many processes"
+	@echo "test (2); ARGS=... is handed on, as in: make test ARGS=tests/core"
 
 # All of the repository can be opened. tools/lab/overrides.json has other defaults than
 # JupyterLab's, no question about news among them; what a user has set still counts.
@@ -51,8 +54,9 @@ lab: $(VENV)/lab-ready
 	    --LabApp.app_settings_dir=tools/lab \
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
+# A file, such as a notebook, is the work of one process: its cells share a kernel.
 test: $(VENV)/dev-ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-%:
 	$(MAKE) test VENV=build/$* PYTHONS="$(or $(PYTHON),$(PYTHON_$*),python$*)" \

@@ -4,9 +4,13 @@ Tags of a cell that count here, beside nbval's own: `skip-execution` (the cell i
 run) and `timeout=SECONDS` (its own limit, in place of the one in pyproject.toml).
 """
 
+import os
 from collections.abc import Generator
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when PyTorch is imported
 
 collect_ignore = ["tools"]  # the maintainers' scripts have nothing to collect
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 _SPELLED = {"✓": "+", "✗": "!", "○": "o", "·": ".", "×": "x", "−": "-", "…": "..."}
-_SPELLED |= {"–": "-", "→": "->"}
+_SPELLED |= {"–": "-", "é": "e"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -269,14 +269,11 @@ def _add_grade(
         "be read, or nothing was graded; 2 if the arguments are wrong. It runs the "
         "code in the notebooks, and is no security sandbox.",
     )
-    parser.add_argument(
-        "notebooks", nargs="+", metavar="NOTEBOOK|FOLDER", help="what was handed in"
-    )
+    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK|FOLDER")
     parser.add_argument(
         "--out",
         action="append",
         default=[],
-        type=_table,
         metavar="FILE",
         help="write the grades there too, once all is graded: .csv has a row for each "
         "student (score, maximum, feedback, each exercise), .json all there is; can "
@@ -294,22 +291,11 @@ def _add_grade(
     parser.set_defaults(run=_grade)
 
 
-def _table(text: str) -> str:
-    """Read the name of a file that grades can be written to."""
-    from pathlib import Path
-
-    path = Path(text)
-    if path.suffix.lower() not in (".csv", ".json"):
-        raise argparse.ArgumentTypeError(f"must end in .csv or .json; got {text!r}")
-    if not path.parent.is_dir() or path.is_dir():
-        raise argparse.ArgumentTypeError(f"must be a file in a folder; got {text!r}")
-    return text
-
-
 def _grade(args: argparse.Namespace) -> int:
     from minddpm.app.files import replace
     from minddpm.course.grading import gradebook, grader
 
+    gradebook.check(args.out)
     limits = {"timeout": args.timeout, "memory": args.memory}
     grades = []
     for each in grader.grade(args.notebooks, course=args.course, **limits):

@@ -1,13 +1,12 @@
-"""Where the work is done: the device, its random numbers, tables that stay exact."""
+"""Where the work is done: the device, random numbers, modes and dtypes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-
-from minddpm import _validate
 
 Device: TypeAlias = torch.device | str | None
 Rng: TypeAlias = torch.Generator | None  # None is PyTorch's global generator
@@ -72,9 +71,11 @@ def source(generator: Rng, like: Tensor) -> dict[str, Any]:
     Raises:
         TypeError: if it is no generator.
     """
-    _validate.named("generator", generator)
     if generator is None:
         return {"device": like.device}
+    if not isinstance(generator, torch.Generator):
+        got = f"{type(generator).__name__}; torch.Generator() makes one"
+        raise TypeError(f"generator must be a Generator, got {got}")
     return {"device": generator.device, "generator": generator}
 
 
@@ -112,11 +113,34 @@ def dtype_of(network: nn.Module, x: Tensor) -> torch.dtype:
     return next(weights, x.dtype)
 
 
+@contextmanager
+def at_rest(network: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode, and back each part that was in training.
+
+    Args:
+        network: the network, which may have dropout or count in a batch norm.
+
+    Yields:
+        Nothing; it is asked inside.
+    """
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 class Exact(nn.Module):
     """A module whose own buffers stay float32 or wider, whatever it is cast to.
 
     `.half()` and `.bfloat16()` are for weights. Tables, of which differences and
     quotients are taken, would keep two or three digits.
+
+    Args:
+        *args: as for `nn.Module`.
+        **kwargs: as for `nn.Module`.
     """
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from minddpm import _validate
 from minddpm._validate import Labels
-from minddpm.device import Rng, randn
+from minddpm.device import Rng, at_rest, randn
 
 Model: TypeAlias = Any  # a DDPM, which stands above this file
 
@@ -225,13 +225,8 @@ def _guess(
     ddpm: Model, x_t: Tensor, t: int, c: Labels, w: float, clip_x0: float | None
 ) -> tuple[Tensor, Tensor]:
     """Return x̂_0, clamped if asked for, and ε_θ."""
-    training = [module for module in ddpm.nn_model.modules() if module.training]
-    try:  # with dropout and the like at rest, whatever mode the model is in
-        ddpm.nn_model.eval()
+    with at_rest(ddpm.nn_model):
         eps_hat = ddpm.predict_eps(x_t, t, c, w)
-    finally:
-        for module in training:
-            module.training = True
     x0_hat = ddpm.predict_x0(x_t, t, eps_hat)
     return x0_hat if clip_x0 is None else x0_hat.clamp(-clip_x0, clip_x0), eps_hat
 

@@ -298,6 +298,8 @@ def train(
     """
     config = config or getattr(resume, "config", None) or TrainConfig()
     _validate.instance("config", config, TrainConfig)
+    if resume is not None and (optimiser or generator) is not None:
+        _validate.fail("optimiser and generator", "be left out to resume", "one")
     x0, c = _check_data(data, ddpm)
     history = resume or History(ddpm, config, optimiser, generator)
     if _validate.instance("resume", history, History).ddpm is not ddpm:

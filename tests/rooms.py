@@ -20,6 +20,7 @@ import torch
 from nbformat import NotebookNode
 
 from minddpm.course.contents import CHAPTERS, Chapter
+from minddpm.course.grading.judge import Statement, parse
 from minddpm.course.kit.cells import BLOCK, FOLDED, folded, read_task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,3 +191,37 @@ def shown(cell: NotebookNode) -> str:
         for output in cell.outputs
         if output["output_type"] == "execute_result"
     )
+
+
+def touched(nb: NotebookNode) -> NotebookNode:
+    """Return a solved copy, of which is left what its answers can reach.
+
+    That is the exercises, their checks, every later cell that uses what an answer
+    binds, directly or through others, and before them whatever they use. All the other
+    cells are the same whether it is solved or not.
+    """
+    nb, exercises = solve(nb), read(nb)[0]
+    code = [i for i, cell in enumerate(nb.cells) if cell.cell_type == "code"]
+    parts = {
+        i: [Statement(i, node) for node in parse(nb.cells[i].source)] for i in code
+    }
+    modules = {name for i in code for part in parts[i] for name in part.imports}
+
+    def of(i: int, *kinds: str) -> set[str]:
+        sets = [getattr(part, kind) for part in parts[i] for kind in kinds]
+        return set().union(*sets)
+
+    chosen = {i for exercise in exercises for i in exercise[:2]}
+    names: set[str] = set()
+    for i in code:
+        if i in chosen or of(i, "uses", "changes") & names:
+            chosen.add(i)
+            names |= of(i, "binds") - modules
+    wanted: set[str] = set()
+    for i in reversed(code):
+        if i in chosen or (of(i, "binds") | of(i, "changes") - modules) & wanted:
+            chosen.add(i)
+            wanted |= of(i, "uses")
+    for i in set(code) - chosen:
+        nb.cells[i].source = ""
+    return nb

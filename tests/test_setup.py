@@ -1,10 +1,12 @@
 """Set-up: requirements, the Makefile's recipes, and the hooks of pytest."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -43,6 +45,8 @@ def test_requirements_have_lower_bounds_only():
         for name, bound in requirements(lines).items():
             assert re.fullmatch(r">=[\d.]+", bound), name
 
+
+PYTEST = "pytest -n 2 --dist loadfile"
 
 FAKE_PYTHON = """#!/bin/sh
 # Answers as Python does in the Makefile's recipes, and writes down what it was asked.
@@ -103,7 +107,7 @@ class TestMakefile:
         assert "make test" in text
 
     def test_the_first_call_installs_and_the_second_does_not(self, make):
-        tests = "-m pytest"
+        tests = f"-m {PYTEST}"
         assert make("test")[0] == [self.VENV, "-m pip install -e .[dev]", tests]
         assert make("test")[0] == [tests]
 
@@ -127,13 +131,13 @@ class TestMakefile:
         assert asked[-1] == "-m pip install -e .[dev]"
         assert code != 0
         assert not list((tmp_path / ".venv").glob("*-ready"))
-        assert make("test")[0] == ["-m pip install -e .[dev]", "-m pytest"]
+        assert make("test")[0] == ["-m pip install -e .[dev]", f"-m {PYTEST}"]
 
     def test_an_environment_whose_python_is_gone_is_made_anew(self, make, tmp_path):
         make("test")
         (tmp_path / ".venv" / "bin" / "python").unlink()
         asked, code, _ = make("test")
-        assert asked == [self.VENV, "-m pip install -e .[dev]", "-m pytest"]
+        assert asked == [self.VENV, "-m pip install -e .[dev]", f"-m {PYTEST}"]
         assert code == 0
 
     def test_without_a_usable_python_it_says_so(self, make, tmp_path):
@@ -144,13 +148,13 @@ class TestMakefile:
         assert "no-such-python" in text
 
     def test_arguments_reach_pytest(self, make):
-        assert make("test", "ARGS=-k schedule")[0][-1] == "-m pytest -k schedule"
+        assert make("test", "ARGS=-k schedule")[0][-1] == f"-m {PYTEST} -k schedule"
 
     def test_another_python_gets_an_environment_of_its_own(self, make, tmp_path):
         (tmp_path / "python").rename(tmp_path / "python3.12")
         path = f"{tmp_path}:{os.environ['PATH']}"
         asked, code, _ = make("test-3.12", "PYTHON=", "ARGS=-k nets", PATH=path)
-        tests = "-m pytest -k nets"
+        tests = f"-m {PYTEST} -k nets"
         assert asked == [
             "-m venv --clear build/3.12", "-m pip install -e .[dev]", tests
         ]  # fmt: skip
@@ -169,7 +173,7 @@ class TestMakefile:
         assert make(f"test-{name}")[0] == [
             f"-m venv --clear build/{name}",
             f"-m pip install -c {pins} -e .[dev]",
-            "-m pytest",
+            f"-m {PYTEST}",
         ]
 
     def test_the_lowest_versions_are_those_of_pyproject(self, make, tmp_path):
@@ -178,6 +182,16 @@ class TestMakefile:
         extras = PROJECT["optional-dependencies"].values()
         expected = sum(extras, start=PROJECT["dependencies"])
         assert lines == [line.replace(">=", "==") for line in expected]
+
+
+def test_what_make_lab_sets_are_settings_that_jupyterlab_has():
+    schemas = Path(sys.prefix) / "share/jupyter/lab/schemas"
+    if not schemas.is_dir():
+        pytest.skip("JupyterLab lies elsewhere")
+    text = (ROOT / "tools/lab/overrides.json").read_text("utf-8")
+    for plugin, settings in json.loads(text).items():
+        schema = (schemas / f"{plugin.replace(':', '/')}.json").read_text("utf-8")
+        assert set(settings) <= set(json.loads(schema)["properties"]), plugin
 
 
 @pytest.mark.slow

@@ -78,8 +78,8 @@ def fit_classifier(
 
     Args:
         real: pictures, (N, C, H, W) float in [−1, 1], and their labels, (N,) int64.
-        epochs: how often it sees each picture; None is 300,000 looks in all, or as many
-            steps where a batch holds all pictures.
+        epochs: how often it sees each picture; None is 300,000 looks in all, at least,
+            but 300 at each are enough.
         seed: seed of its first weights and of the order of the pictures.
         progress: show a progress bar.
 
@@ -89,7 +89,7 @@ def fit_classifier(
     from tqdm.auto import tqdm
 
     x, c = real
-    epochs = -(-300_000 // max(256, len(x))) if epochs is None else epochs
+    epochs = min(300, -(-300_000 // len(x))) if epochs is None else epochs
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

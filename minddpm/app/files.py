@@ -10,8 +10,6 @@ import hashlib
 import json
 import math
 import os
-import reprlib
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +20,8 @@ from torch import Tensor
 
 from minddpm import _validate
 from minddpm.app import muon
+from minddpm.app.writing import plain
+from minddpm.app.writing import replace as replace
 from minddpm.ddpm import DDPM
 from minddpm.device import Device, as_device
 from minddpm.nets import MLP, UNet
@@ -51,20 +51,7 @@ def save(path: str | Path, ddpm: DDPM, **about: Any) -> None:
         ValueError: if its weights are of several dtypes.
         OSError: if the file cannot be written; one that was there is still whole.
     """
-    write(path, pack(ddpm), {"model": describe(ddpm), "about": _plain(about)})
-
-
-def _plain(about: dict[str, Any]) -> dict[str, Any]:
-    """Return what is told about a model as plain JSON."""
-    plain = {}
-    for name, value in about.items():
-        try:
-            text = json.dumps(value, default=lambda array: array.tolist())
-        except (AttributeError, TypeError, ValueError, RecursionError):
-            rule = "be text, numbers, lists and dictionaries with names"
-            _validate.fail(name, rule, reprlib.repr(value), error=TypeError)
-        plain[name] = json.loads(text)
-    return plain
+    write(path, pack(ddpm), {"model": describe(ddpm), "about": plain(about)})
 
 
 def load(name: str | Path, device: Device = None) -> DDPM:
@@ -155,7 +142,7 @@ def save_checkpoint(
     }
     header = {
         "model": describe(ddpm),
-        "about": _plain(about),
+        "about": plain(about),
         "config": asdict(history.config),
         "optimiser": muon.describe(ddpm, history.optimiser),
         "seconds": history.seconds,
@@ -331,9 +318,11 @@ def unpack(
         ddpm = DDPM(
             network,
             drop_prob=model["drop_prob"],
-            schedule=Schedule(**tables),
+            schedule=Schedule(**{k: v.float() for k, v in tables.items()}),
             prediction=model["prediction"],
         )
+        for name, table in [*ddpm.named_buffers(recurse=False)]:
+            setattr(ddpm, name, table.to(like.dtype))
     return ddpm.to(as_device(device or "cpu")).eval()
 
 
@@ -476,48 +465,6 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     with fitting(path):
         return tensors, _as_today(header)
-
-
-def replace(path: str | Path, content: bytes) -> None:
-    """Write a file so that at any moment the old or the new one is whole.
-
-    Args:
-        path: the file; its folder must exist.
-        content: all of it.
-
-    Raises:
-        OSError: if that is not possible; a file that was there is as it was.
-    """
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it takes the name
-        _rename(unfinished, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise type(error)(
-            error.errno,
-            f"{error.strerror}; {path.name} is "
-            + ("still the one from before" if path.exists() else "not written"),
-            str(path),
-        ) from None
-
-
-def _rename(old: Path, new: Path) -> None:
-    """Give a file another's name, and where that is refused ask again for a second.
-
-    Windows refuses while a virus scanner or a viewer has the other one open.
-    """
-    for _ in range(10):
-        try:
-            return os.replace(old, new)
-        except PermissionError:
-            time.sleep(0.1)
-    os.replace(old, new)
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

@@ -23,7 +23,7 @@ _LARGEST = 256  # pixels on a side; from more than that nothing here learns
 def load(
     path: str | os.PathLike[str],
     split: str = "train",
-    *_: object,
+    *,
     size: int | Sequence[int] | None = None,
     channels: int | None = None,
     skip_broken: bool = False,
@@ -153,7 +153,7 @@ def _read(
     if channels not in (None, 1, 3):
         _validate.fail("channels", "be 1, 3 or None", repr(channels))
     files, broken = _files(folder), []
-    pictures: list[np.ndarray] = []  # (H, W, 3) each
+    pixels: Any = np.empty(0, np.uint8)  # (N, H, W, 3), once the size is known
     labels: list[int] = []
     sizes: dict[str, list[str]] = {}  # names of the pictures of each
     for path, label in tqdm(files, desc="reading", delay=1):
@@ -166,13 +166,15 @@ def _read(
         height, width = picture.shape[:2]
         sizes.setdefault(f"{height}×{width}", []).append(name)
         if len(sizes) == 1 and max(height, width) <= _LARGEST:  # else in vain
-            pictures.append(picture)
+            if not labels:
+                pixels = np.empty((len(files), *picture.shape), np.uint8)
+            pixels[len(labels)] = picture
             labels.append(label)
     if broken and not (skip_broken and sizes):
         got = f"{len(broken)} of {len(files)} that cannot: {', '.join(broken[:10])}"
         cure = "mend or remove them, or leave them out: --skip-broken, skip_broken=True"
         _validate.fail(f"pictures of {folder}", "be readable", got, cure)
-    if len(sizes) > 1 or not pictures:
+    if len(sizes) > 1 or not labels:
         most = sorted(sizes.items(), key=lambda item: -len(item[1]))[:10]
         got = ", ".join(f"{n} ({len(own)}, such as {own[0]})" for n, own in most)
         rule = f"be of one size, of at most {_LARGEST} pixels on a side"
@@ -181,13 +183,13 @@ def _read(
     if gone := {label for _, label in files} - {*labels}:
         got = f"none in {classes(folder)[min(gone)]}"
         _validate.fail(f"each class of {folder}", "have a readable picture", got)
+    pixels = pixels[: len(labels)]
     if channels is None:
-        grey = all((picture == picture[..., :1]).all() for picture in pictures)
+        grey = all((picture == picture[..., :1]).all() for picture in pixels)
         channels = 1 if grey else 3
     if channels == 1:
-        pictures = [_grey(picture) for picture in pictures]
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    return pixels, torch.tensor(labels)
+        pixels = np.stack([_grey(picture) for picture in pixels])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.tensor(labels)
 
 
 def _decoded(path: Path, size: Sequence[int] | None) -> np.ndarray:
@@ -217,4 +219,10 @@ def _grey(picture: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).convert("L"))[..., None]
 
 
-data.READERS["folder:PATH"] = load
+def _load(
+    path: str, split: str, root: Any, download: bool, **options: Any
+) -> tuple[Tensor, Labels]:
+    return load(path, split, **options)
+
+
+data.READERS["folder:PATH"] = _load

@@ -182,6 +182,19 @@ def test_root_comes_from_the_environment(variables, root, tmp_path, monkeypatch,
     assert data.load("mnist")[0].shape == (TRAIN, 1, 28, 28)
 
 
+def test_without_a_home_folder_the_cure_is_named(monkeypatch):
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(number):
+        raise KeyError(number)
+
+    for name in ("HOME", "MINDDPM_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(RuntimeError, match=r"'mnist': there is no root .* MINDDPM_"):
+        data.load("mnist")
+
+
 def test_root_argument_goes_first_and_knows_the_home_folder(
     tmp_path, monkeypatch, small
 ):

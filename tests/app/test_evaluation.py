@@ -61,7 +61,7 @@ def test_a_classifier_knows_colours_and_few_pictures() -> None:
     assert net(x).shape == (20, 4)
 
 
-@pytest.mark.parametrize(("n", "steps"), [(1000, 300 * 3), (60_000, 5 * 234)])
+@pytest.mark.parametrize(("n", "steps"), [(1000, 300 * 3), (60_000, 5 * 234), (9, 300)])
 def test_it_sees_300_000_pictures_if_nothing_is_said(monkeypatch, n, steps) -> None:
     class Asked(Exception):
         pass
@@ -161,6 +161,22 @@ def test_the_floor_is_of_as_many_real_pictures_as_there_are_samples(
     few, many = measured(x[:20], None), measured(x, None)
     assert few.real_frechet > 1.5 * many.real_frechet
     assert few.real_accuracy == many.real_accuracy
+
+
+def test_samples_of_some_classes_are_compared_with_those(measured, digits) -> None:
+    """Against pictures of all classes, real ones of one have a ratio above 20."""
+    x, c = digits[1]
+    one = measured(x[c == 3], c[c == 3])
+    assert (one.n, one.classes) == (int((c == 3).sum()), (3,))
+    assert one.frechet == pytest.approx(one.real_frechet, rel=0.02)
+    assert one.nearest == pytest.approx(one.real_nearest, rel=0.02)
+    assert "all pictures, real ones too, are of label 3" in str(one)
+    unlabelled = measured(x[c == 3], None)
+    assert unlabelled.classes is None
+    assert unlabelled.frechet > 10 * unlabelled.real_frechet
+    two = measured(x[(c == 3) | (c == 5)], c[(c == 3) | (c == 5)])
+    assert two.classes == (3, 5)
+    assert measured(x, c).classes is None
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import os
 import pickle
 import random
 import resource
-import shutil
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as serialise
@@ -80,15 +81,125 @@ def test_a_model_is_found_by_file_folder_and_name(tmp_path, monkeypatch) -> None
     minddpm.save("shipped/toy.safetensors", ddpm)
     for name in ("run/model.safetensors", Path("run/model.safetensors"), "run", "toy"):
         assert_equal(ddpm, minddpm.load(name))
-    # a name is a name even where a folder is called so; a file comes first
+    # a name is a name even where a folder is called so
     (tmp_path / "toy").mkdir()
     assert_equal(ddpm, minddpm.load("toy"))
-    (tmp_path / "toy").rmdir()
-    shutil.copy("run/model.safetensors", "toy")
-    assert files.find("toy") == Path("toy")
     for name in ("nothing", "run/nothing", "shipped"):
         with pytest.raises(FileNotFoundError, match=f"no weights at {name}.* toy$"):
             minddpm.load(name)
+
+
+@pytest.mark.parametrize("where", ["toy", "toy/model.safetensors"])
+def test_a_name_with_two_meanings_is_refused(tmp_path, monkeypatch, where) -> None:
+    """A file or a run of one's own that is called as shipped weights are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "SHIPPED", tmp_path / "shipped")
+    own, shipped = small(), DDPM(NETWORKS["MLP"](), n_T=3)
+    for path in (where, "shipped/toy.safetensors"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+    minddpm.save(where, own)
+    minddpm.save("shipped/toy.safetensors", shipped)
+    message = refusal(lambda: minddpm.load("toy"))
+    assert message.startswith(f"toy names {where} in this folder and weights that come")
+    assert "\n" not in message
+    mine, theirs = message.split("; say ")[1].split(" or ")
+    assert_equal(own, minddpm.load(mine))
+    assert_equal(own, minddpm.load("./toy"))
+    assert_equal(own, minddpm.load(tmp_path / "toy"))
+    assert_equal(shipped, minddpm.load(theirs))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("network", ["MLP", "UNet"])
+def test_a_model_of_any_dtype_comes_back_in_it(tmp_path, network: str, dtype) -> None:
+    """The whole of it, or only its network."""
+    ddpm = DDPM(randomised(NETWORKS[network]()), schedule=SCHEDULES["own"]).to(dtype)
+    part = DDPM(randomised(NETWORKS[network]()).to(dtype), schedule=SCHEDULES["own"])
+    for one in (ddpm, part):
+        minddpm.save(tmp_path / "a", one)
+        assert_equal(one, minddpm.load(tmp_path / "a"))
+
+
+def test_files_do_not_depend_on_the_default_dtype(tmp_path) -> None:
+    ddpm = small()
+    minddpm.save(tmp_path / "a", ddpm)
+    torch.set_default_dtype(torch.float64)
+    try:
+        minddpm.save(tmp_path / "b", ddpm)
+        loaded, made = minddpm.load(tmp_path / "a"), small()
+        shipped = minddpm.load("mnist")
+        minddpm.save(tmp_path / "c", made)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_equal(ddpm, loaded)
+    assert {p.dtype for p in shipped.parameters()} == {torch.float32}
+    assert_equal(ddpm, minddpm.load(tmp_path / "b"))
+    assert_equal(made, minddpm.load(tmp_path / "c"))
+    assert {p.dtype for p in made.parameters()} == {torch.float64}
+
+
+def test_weights_of_several_dtypes_are_refused_with_the_cure(tmp_path) -> None:
+    ddpm = small()
+    ddpm.nn_model.leave.bfloat16()
+    rule = (
+        r"nn_model must have weights of one dtype, got torch\.bfloat16, torch\.float32"
+    )
+    with pytest.raises(ValueError, match=rule + r"; cast it, as with ddpm\.float\(\)"):
+        minddpm.save(tmp_path / "a", ddpm)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compiled_models_are_kept_as_they_were_made(tmp_path) -> None:
+    """By function, by method, or only the network; nothing is compiled until called."""
+    ddpm = small()
+    by_method = small()
+    by_method.compile()
+    of_compiled = small()
+    of_compiled.nn_model = torch.compile(of_compiled.nn_model)
+    for one in (torch.compile(small()), by_method, of_compiled):
+        minddpm.save(tmp_path / "a", one)
+        assert_equal(ddpm, minddpm.load(tmp_path / "a"))
+
+
+def test_what_is_told_may_be_numbers_of_numpy_and_any_text(tmp_path) -> None:
+    told = {
+        "accuracy": np.float32(0.5),
+        "count": np.int64(3),
+        "right": np.bool_(True),
+        "row": np.arange(3.0),
+        "loss": torch.tensor(0.25),
+        "nested": {"a": [np.float64(1.5), (2, None)]},
+        "file": "caf\udce9",  # as Python names a file whose name is not Unicode
+        "half": "\ud83d",
+    }
+    minddpm.save(tmp_path / "a", small(), **told)
+    about = files.read(tmp_path / "a")[1]["about"]
+    assert about == {
+        "accuracy": 0.5,
+        "count": 3,
+        "right": True,
+        "row": [0.0, 1.0, 2.0],
+        "loss": 0.25,
+        "nested": {"a": [1.5, [2, None]]},
+        "file": "caf\udce9",
+        "half": "\ud83d",
+    }
+    cycle: list[object] = []
+    cycle.append(cycle)
+    for value in (object(), {1, 2}, Path("a"), b"a", {(1, 2): 3}, 1j, cycle):
+        with pytest.raises(
+            TypeError, match="note must be text, numbers, lists and dict"
+        ):
+            minddpm.save(tmp_path / "b", small(), note=value)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_by_its_name() -> None:
+    message = refusal(lambda: minddpm.load("mnist", device="cuda:99"))
+    assert message.startswith(
+        "device must name a device of this machine, got 'cuda:99'"
+    )
+    assert "\n" not in message
 
 
 def test_a_network_of_ones_own_is_refused_with_the_cure(tmp_path) -> None:
@@ -446,6 +557,32 @@ def test_what_a_killed_process_left_is_no_obstacle(tmp_path) -> None:
     minddpm.save(tmp_path / "a", small())
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert_equal(small(), minddpm.load(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("refusals", [1, 9, 1000])
+def test_what_windows_holds_for_a_moment_is_asked_for_again(
+    tmp_path, monkeypatch, refusals: int
+) -> None:
+    """As a virus scanner or a viewer does; for a second, then it is an error."""
+    path, rename, waits = tmp_path / "model.safetensors", os.replace, []
+    minddpm.save(path, small(), step=1)
+
+    def held(old: Path, new: Path) -> None:
+        if len(waits) < refusals:
+            raise PermissionError(errno.EACCES, "Access is denied", str(new))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    if refusals < 10:
+        minddpm.save(path, small(), step=2)
+        assert len(waits) == refusals
+    else:
+        with pytest.raises(PermissionError, match="is still the one from before"):
+            minddpm.save(path, small(), step=2)
+        assert 0.5 <= sum(waits) <= 2
+    assert files.read(path)[1]["about"] == {"step": 2 if refusals < 10 else 1}
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_no_folder_or_a_folder_in_its_place(tmp_path) -> None:

@@ -215,6 +215,7 @@ SAMPLE = {
     "guidance": (["--guidance", "inf"], "w must be finite, got inf"),
     "seed": (["--seed", "-1"], "seed must be at least 0, got -1"),
     "device": (["--device", "toaster"], "toaster"),
+    "no such GPU": (["--device", "cuda:99"], "device must name a device of this mach"),
 }
 
 
@@ -247,6 +248,7 @@ TRAIN = {
     ),
     "a file": (["--out", "file"], "file"),
     "device": (["--device", "toaster"], "toaster"),
+    "no such GPU": (["--device", "cuda:99"], "device must name a device of this mach"),
 }
 
 

@@ -22,6 +22,7 @@ from minddpm.train import train
 
 X = torch.zeros(3, 2)
 C = torch.tensor([0, 1, 2])
+T_1 = torch.ones(3)
 DDPM_3 = DDPM(MLP(2, 8, 3), n_T=10)
 DATA = (torch.zeros(3, 2), C)
 
@@ -78,12 +79,67 @@ BAD_CALLS = {
     "beta zero": (
         lambda: Schedule.from_betas([0.1, 0.0]),
         ValueError,
-        r"betas must be in \(0, 1\), got β_2 = 0; they are variances",
+        r"betas must give β in \[1e-12, 1\) .*got β_2 = 0 and .*; 0 adds no noise",
     ),
     "beta NaN": (
         lambda: Schedule.from_betas([math.nan]),
         ValueError,
-        r"betas must be in \(0, 1\).* got β_1 = nan",
+        r"betas must give β in \[1e-12, 1\).* got β_1 = nan",
+    ),
+    "betas that vanish beside 1": (
+        lambda: Schedule.from_betas([1e-18] * 5),
+        ValueError,
+        r"betas must give β in \[1e-12, 1\).* got β_1 = 1e-18",
+    ),
+    "betas that leave nothing": (
+        lambda: Schedule.from_betas([0.999] * 30),
+        ValueError,
+        r"betas must give .* ᾱ of at least 1\.2e-38, got β_13 = 0\.999 and ᾱ_13 = 1e-3",
+    ),
+    "more steps than there is signal": (
+        lambda: Schedule.linear(20_000),
+        ValueError,
+        r"T = 20000, beta_1 = 0\.0001, beta_T = 0\.02 must .* ᾱ of at least 1\.2e-38",
+    ),
+    "DDPM with more steps than there is signal": (
+        lambda: DDPM(MLP(), n_T=20_000),
+        ValueError,
+        "T = 20000, beta_1 = .* must give .* ᾱ of at least",
+    ),
+    "linear from nothing": (
+        lambda: Schedule.linear(10, 1e-300, 2e-300),
+        ValueError,
+        "T = 10, beta_1 = 1e-300, beta_T = 2e-300 must give β in .*got β_1 = 1e-300",
+    ),
+    "an offset beyond rounding": (
+        lambda: Schedule.cosine(1000, s=1e18),
+        ValueError,
+        r"T = 1000, max_beta = 0\.999, s = 1e\+18 must give β in .*got β_1 = 0",
+    ),
+    "a largest beta of nothing": (
+        lambda: Schedule.cosine(10, max_beta=1e-300),
+        ValueError,
+        "T = 10, max_beta = 1e-300, s = .* must give β in .*got β_1 = 1e-300",
+    ),
+    "sigmoid too steep": (
+        lambda: Schedule.sigmoid(tau=0.05),
+        ValueError,
+        r"start = -3\.0, end = 3\.0, tau = 0\.05 must give β in .*got β_1 = 0",
+    ),
+    "sigmoid where it is flat": (
+        lambda: Schedule.sigmoid(start=50, end=60),
+        ValueError,
+        r"start = 50, end = 60, tau = 1\.0 must give β in .*got β_1 = nan",
+    ),
+    "sigmoid beyond numbers": (
+        lambda: Schedule.sigmoid(start=-800, end=800),
+        ValueError,
+        r"start = -800, end = 800, tau = 1\.0 must give β in .*got β_1 = 0",
+    ),
+    "sigmoid that hardly falls": (
+        lambda: Schedule.sigmoid(tau=1e20),
+        ValueError,
+        r"tau = 1e\+20 must give β in .*got β_1 = nan",
     ),
     "negative offset": (
         lambda: Schedule.cosine(10, s=-0.1),
@@ -142,6 +198,31 @@ BAD_CALLS = {
         ValueError,
         r"drop_prob must be in \[0, 1\], got 1\.5",
     ),
+    "betas None": (
+        lambda: DDPM(MLP(), None),
+        ValueError,
+        r"betas must be the pair \(beta_1, beta_T\), got None; .*from_betas",
+    ),
+    "a device that is not there": (
+        lambda: DDPM(MLP(), device="cuda:99"),
+        ValueError,
+        r"^device must name a device of this machine, got 'cuda:99' \(.*\); cpu is",
+    ),
+    "a device that is none": (
+        lambda: DDPM(MLP(), device="toaster"),
+        ValueError,
+        r"^device must name a device of this machine, got 'toaster' \(.*\); cpu is",
+    ),
+    "a device by a number that is none": (
+        lambda: DDPM(MLP(), device=1.5),
+        ValueError,
+        r"device must name a device of this machine, got 1\.5",
+    ),
+    "sample on a device that is not there": (
+        lambda: DDPM_3.sample(1, (2,), "cuda:99"),
+        ValueError,
+        "device must name a device of this machine, got 'cuda:99'",
+    ),
     "schedule a list": (
         lambda: DDPM(MLP(), schedule=[0.1]),
         TypeError,
@@ -187,7 +268,7 @@ BAD_CALLS = {
     "x an array": (
         lambda: DDPM_3.q_sample(X.numpy(), 1),
         TypeError,
-        r"x0 must be a float tensor, got ndarray; .*torch\.as_tensor",
+        r"x0 must be a float tensor, got ndarray; .*torch\.as_tensor\(x0\)\.float\(\)",
     ),
     "x_s an array": (
         lambda: DDPM_3.q_step(X.numpy(), 1),
@@ -197,12 +278,47 @@ BAD_CALLS = {
     "x a number": (
         lambda: DDPM_3(torch.tensor(1.0)),
         ValueError,
-        r"x must have shape \(B, \*D\), got a single number",
+        r"x must have shape \(B, \*D\), none of them 0, got a single number",
     ),
     "x of bytes": (
         lambda: DDPM_3(torch.zeros(3, 2, dtype=torch.uint8), C),
         TypeError,
-        r"x must be a float tensor, got torch\.uint8; .*x\.float\(\)",
+        r"x must be a float tensor, got torch\.uint8; x / 127\.5 - 1 makes 0…255 one",
+    ),
+    "x of integers": (
+        lambda: DDPM_3(torch.zeros(3, 2, dtype=torch.int64), C),
+        TypeError,
+        r"x must be a float tensor, got torch\.int64; .*as_tensor\(x\)\.float\(\)",
+    ),
+    "no x": (
+        lambda: DDPM_3(X[:0], C[:0]),
+        ValueError,
+        r"x must have shape \(B, \*D\), none of them 0, got \(0, 2\)",
+    ),
+    "x0 of nothing": (
+        lambda: DDPM_3.losses(X[:, :0], 1, C),
+        ValueError,
+        r"x0 must have shape \(B, \*D\), none of them 0, got \(3, 0\)",
+    ),
+    "x_t a list": (
+        lambda: DDPM_3.predict_eps([[0.0, 0.0]], 1, C[:1], 2.0),
+        TypeError,
+        r"x_t must be a float tensor, got list; .*torch\.as_tensor\(x_t\)\.float\(\)",
+    ),
+    "x_t a number": (
+        lambda: DDPM_3.predict_x0(torch.tensor(1.0), 1, torch.tensor(1.0)),
+        ValueError,
+        r"x_t must have shape \(B, \*D\), none of them 0, got a single number",
+    ),
+    "noise from a seed": (
+        lambda: DDPM_3.q_sample(X, 1, generator=0),
+        TypeError,
+        "generator must be a Generator, got int",
+    ),
+    "draws from a seed": (
+        lambda: DDPM_3(X, C, generator=0),
+        TypeError,
+        "generator must be a Generator, got int",
     ),
     "eps of another shape": (
         lambda: DDPM_3.q_sample(X, 1, torch.zeros(3, 3)),
@@ -275,6 +391,16 @@ BAD_CALLS = {
         ValueError,
         r"w must be 0 without labels, got 2\.0; pass the labels c",
     ),
+    "guided with labels of another batch": (
+        lambda: DDPM_3.predict_eps(X, 1, torch.zeros(6, dtype=torch.int64), 2.0),
+        ValueError,
+        r"c must have shape \(3,\), one label a sample, got \(6,\)",
+    ),
+    "guided at times of another batch": (
+        lambda: DDPM_3.predict_eps(X, torch.ones(6, dtype=torch.int64), C, 2.0),
+        ValueError,
+        r"t must have shape \(3,\), one time a sample, got \(6,\)",
+    ),
     "w NaN": (
         lambda: DDPM_3.predict_eps(X, 1, C, math.nan),
         ValueError,
@@ -311,6 +437,21 @@ BAD_CALLS = {
         ValueError,
         "n_sample must be at least 1, got 0",
     ),
+    "sample of no size": (
+        lambda: DDPM_3.sample(1, 2),
+        TypeError,
+        r"size must be a shape such as \(1, 28, 28\), got int",
+    ),
+    "sample of size 0": (
+        lambda: DDPM_3.sample(1, (2, 0)),
+        ValueError,
+        "each of size must be at least 1, got 0",
+    ),
+    "sample of half a size": (
+        lambda: DDPM_3.sample(1, (2.5,)),
+        TypeError,
+        r"each of size must be an int, got 2\.5",
+    ),
     "sample elsewhere": (
         lambda: DDPM_3.sample(1, (2,), "meta"),
         ValueError,
@@ -344,7 +485,7 @@ BAD_CALLS = {
     "ancestral from a number": (
         lambda: ancestral(DDPM_3, torch.tensor(1.0)),
         ValueError,
-        r"x_T must have shape \(B, \*D\), got a single number",
+        r"x_T must have shape \(B, \*D\), none of them 0, got a single number",
     ),
     "ancestral with an unknown option": (
         lambda: ancestral(DDPM_3, X, clip=1.0),
@@ -457,6 +598,46 @@ BAD_CALLS = {
         lambda: MLP()(torch.zeros(3, 1, 8, 8), C, torch.ones(3), torch.zeros(3)),
         ValueError,
         r"x_t must have shape \(any, 2\), got \(3, 1, 8, 8\)",
+    ),
+    "label too large for a network": (
+        lambda: UNet()(torch.zeros(1, 1, 8, 8), 10 + C[:1], T_1[:1], T_1[:1]),
+        ValueError,
+        "c must be in 0…9 for n_classes = 10, got 10",
+    ),
+    "label negative for a network": (
+        lambda: MLP(2, 8, 3)(X, C - 1, T_1, T_1),
+        ValueError,
+        "c must be in 0…2 for n_classes = 3, got -1",
+    ),
+    "labels of a network as floats": (
+        lambda: MLP(2, 8, 3)(X, C.float(), T_1, T_1),
+        TypeError,
+        "c must be an int64 tensor of class labels, got torch.float32",
+    ),
+    "no labels for a network": (
+        lambda: MLP(2, 8, 3)(X, None, T_1, T_1),
+        TypeError,
+        "c must be a Tensor, got NoneType",
+    ),
+    "labels of another batch for a network": (
+        lambda: MLP(2, 8, 3)(X, C[:2], T_1, T_1),
+        ValueError,
+        r"c must hold 1 or 3 numbers, got \(2,\)",
+    ),
+    "times of another batch for a network": (
+        lambda: MLP(2, 8, 3)(X, C, T_1[:2], T_1),
+        ValueError,
+        r"t must hold 1 or 3 numbers, got \(2,\)",
+    ),
+    "no mask for a network": (
+        lambda: MLP(2, 8, 3)(X, C, T_1, None),
+        TypeError,
+        "context_mask must be a Tensor, got NoneType",
+    ),
+    "no picture for a network": (
+        lambda: UNet()(torch.zeros(0, 1, 8, 8), C[:0], T_1[:0], T_1[:0]),
+        ValueError,
+        r"x_t must have shape \(B, \*D\), none of them 0, got \(0, 1, 8, 8\)",
     ),
     # training
     "train a network": (

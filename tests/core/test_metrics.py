@@ -109,10 +109,22 @@ def test_nearest_distances_by_brute_force() -> None:
     assert_close(nearest_distances(samples, real), squares.amin(1).sqrt())
 
 
-def test_copies_have_no_distance() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_copies_of_any_dtype_have_no_distance(dtype: torch.dtype) -> None:
+    """Not even that of rounding in a large matrix product."""
+    real = torch.rand(500, 1, 28, 28, generator=seeded()).to(dtype)
+    assert not nearest_distances(real[:9], real).any()
+    assert not nearest_distances(real[:9], real.double()).any()
+
+
+def test_numbers_and_double_precision_have_distances() -> None:
+    assert_close(nearest_distances(X[:, 0] + 0.5, X[:, 0]), torch.full((4,), 0.5))
+    assert nearest_distances(X.double(), X).dtype == torch.float64
+
+
+def test_copies_moved_by_a_tenth_are_a_tenth_away() -> None:
     real = randn(100, 1, 4, 4).float()
     chosen = torch.tensor([5, 99, 0, 5])
-    assert nearest_distances(real[chosen], real).max() < 1e-3
     off = real[chosen] + 0.1
     assert_close(nearest_distances(off, real), torch.full((4,), 0.1), rtol=1e-3, atol=0)
 
@@ -132,6 +144,14 @@ def test_class_accuracy_is_the_share_read_as_labelled() -> None:
     assert class_accuracy((held_out[0], wrong), real) == pytest.approx(0.8)
 
 
+def test_class_accuracy_takes_halves_and_what_has_a_gradient() -> None:
+    x = torch.tensor([[-1.0], [-0.5], [0.5], [1.0]])
+    c = torch.tensor([0, 0, 1, 1])
+    for other in (x.bfloat16(), x.half(), x.double(), x.requires_grad_()):
+        assert class_accuracy((other, c), (x.detach(), c)) == 1
+        assert class_accuracy((x.detach(), c), (other, c)) == 1
+
+
 def test_class_accuracy_reads_digits() -> None:
     train, test = data.load("digits"), data.load("digits", "test")
     assert class_accuracy(test, train) > 0.97
@@ -144,6 +164,7 @@ def test_class_accuracy_reads_digits() -> None:
 # --- refusals -------------------------------------------------------------------------
 
 X, C = torch.zeros(4, 3), torch.tensor([0, 1, 0, 1])
+NAN = X / 0
 
 
 @pytest.mark.parametrize(
@@ -163,9 +184,33 @@ X, C = torch.zeros(4, 3), torch.tensor([0, 1, 0, 1])
         (
             lambda: class_accuracy((X, C), (X[:0], C[:0])),
             ValueError,
-            "number of real must be .*1, got 0",
+            r"real must have shape \(B, \*D\), none of them 0, got \(0, 3\)",
         ),
         (lambda: class_accuracy((X[:, :2], C), (X, C)), ValueError, "real must have"),
+        (
+            lambda: class_accuracy((X, C), (X, 0 * C)),
+            ValueError,
+            "number of classes in labels of real must be at least 2, got 1",
+        ),
+        (
+            lambda: class_accuracy((NAN, C), (X, C)),
+            ValueError,
+            "samples must be finite",
+        ),
+        (lambda: frechet_distance(X, NAN), ValueError, "other must be finite.*got nan"),
+        (
+            lambda: frechet_distance(X[:, :0], X[:, :0]),
+            ValueError,
+            "one must have shape",
+        ),
+        (lambda: nearest_distances(X[:0], X), ValueError, r"samples must .*\(0, 3\)"),
+        (lambda: nearest_distances(X, X[:0]), ValueError, r"real must have .*\(0, 3\)"),
+        (lambda: nearest_distances(X, NAN), ValueError, "real must be finite.*got nan"),
+        (
+            lambda: nearest_distances(torch.tensor(1.0), X),
+            ValueError,
+            "samples must have shape .*got a single number",
+        ),
     ],
 )
 def test_bad_calls_are_refused(call, error, message: str) -> None:

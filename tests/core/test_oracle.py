@@ -482,8 +482,16 @@ POINTS = torch.zeros(3, 2)
     [
         ({"means": [0.0]}, TypeError, "means must be a float tensor, got list"),
         ({"means": torch.zeros(3, 2).long()}, TypeError, "means must be a float"),
-        ({"means": POINTS[:0]}, ValueError, r"means must hold samples, got.* \(0, 2\)"),
-        ({"means": torch.tensor(1.0)}, ValueError, r"means must hold samples, .* \(\)"),
+        (
+            {"means": POINTS[:0]},
+            ValueError,
+            r"means must have .*\(B, \*D\).* got \(0, 2\)",
+        ),
+        (
+            {"means": torch.tensor(1.0)},
+            ValueError,
+            "means must have shape .* got a single",
+        ),
         ({"means": POINTS + math.nan}, ValueError, "means must be finite.*got nan"),
         ({"stds": -1.0}, ValueError, "stds must be finite and at least 0, got -1"),
         ({"stds": "wide"}, TypeError, "stds must be a number, got 'wide'"),
@@ -495,13 +503,13 @@ POINTS = torch.zeros(3, 2)
         (
             {"stds": torch.tensor([1.0, -2.0, 0.0])},
             ValueError,
-            "stds must be finite and at least 0; got -2",
+            "stds must be finite and at least 0, got -2",
         ),
         ({"weights": torch.ones(3, 1)}, ValueError, r"weights must have shape \(3,\)"),
         (
             {"weights": torch.tensor([1.0, 0.0, 1.0])},
             ValueError,
-            "weights must be finite and positive; got 0",
+            "weights must be finite and positive, got 0",
         ),
         ({"weights": [1, 1, 1]}, TypeError, "weights must be a float tensor, got list"),
         (
@@ -515,7 +523,7 @@ POINTS = torch.zeros(3, 2)
         (
             {"labels": torch.arange(3) - 1},
             ValueError,
-            "labels must be at least 0; got -1",
+            "labels must be at least 0, got -1",
         ),
     ],
 )
@@ -526,7 +534,7 @@ def test_bad_mixture(options, error, match):
 
 
 def test_bad_data():
-    with pytest.raises(ValueError, match=r"data must hold samples, got shape \(0, 2\)"):
+    with pytest.raises(ValueError, match=r"data must have shape .* got \(0, 2\)"):
         ExactDenoiser(POINTS[:0], COSINE)
     with pytest.raises(
         ValueError, match=r"data must be finite.*clean the data.*got inf"
@@ -586,7 +594,7 @@ def test_time_0_only_has_a_density_and_only_with_width():
         (torch.tensor(50.0), ValueError, r"t must be in \(0, 1\].*got 50"),
         (torch.tensor([0.5, 1.1, 0.2]), ValueError, r"t must be in \(0, 1\].*got 1.1"),
         (torch.tensor([0.5, math.nan, 0.2]), ValueError, r"t must be in.*got nan"),
-        (torch.ones(2), ValueError, r"t must hold 1 or 3 times, got \(2,\)"),
+        (torch.ones(2), ValueError, r"t must hold 1 or 3 numbers, got \(2,\)"),
         (torch.tensor([50]), TypeError, "t must be a float tensor"),
         (0.5, TypeError, "t must be a float tensor, got float"),
     ],

@@ -388,3 +388,63 @@ def test_parity_of_the_cosine_schedule_and_of_adding_noise() -> None:
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+# --- networks that behave otherwise in training ---------------------------------------
+
+
+class Moody(torch.nn.Module):
+    """Drops out, counts in a batch norm, and has a part that stays in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.norm = torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(2)
+        self.frozen = torch.nn.Dropout(0.5)
+        self.fails = False
+
+    def forward(self, x_t, c, t, context_mask):
+        if self.fails:
+            raise RuntimeError("no answer")
+        return self.frozen(self.drop(self.norm(x_t)))
+
+
+def modes(model: torch.nn.Module) -> list[bool]:
+    return [module.training for module in model.modules()]
+
+
+WALKS = {
+    "sample": lambda ddpm, x, g: ddpm.sample(4, (2,), generator=g),
+    "ancestral": lambda ddpm, x, g: sample(ancestral(ddpm, x, generator=g)),
+    "ddim": lambda ddpm, x, g: sample(ddim(ddpm, x, steps=3, generator=g)),
+    "p_step": lambda ddpm, x, g: ddpm.p_step(x, 5, generator=g)[0],
+}
+
+
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS.keys())
+def test_sampling_is_evaluation_whatever_the_mode(walk) -> None:
+    torch.manual_seed(0)
+    ddpm = DDPM(Moody(), n_T=5)
+    x = torch.randn(4, 2)
+    before = {k: v.clone() for k, v in ddpm.state_dict().items()}
+    expected = walk(ddpm.eval(), x, seeded())
+    assert not any(modes(ddpm))
+    ddpm.train()
+    ddpm.nn_model.frozen.eval()
+    as_it_was = modes(ddpm)
+    assert torch.equal(walk(ddpm, x, seeded()), expected)
+    assert modes(ddpm) == as_it_was
+    for name, value in ddpm.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_the_mode_is_the_callers_between_steps_and_after_errors() -> None:
+    ddpm = DDPM(Moody(), n_T=5).train()
+    x = torch.randn(4, 2)
+    for walk in (ancestral(ddpm, x), ddim(ddpm, x, steps=3)):
+        next(walk)
+        assert all(modes(ddpm))  # also where the rest of the walk is never asked for
+    walk = ancestral(ddpm, x)
+    ddpm.nn_model.fails = True
+    with pytest.raises(RuntimeError, match="no answer"):
+        next(walk)
+    assert all(modes(ddpm))

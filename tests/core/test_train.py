@@ -445,6 +445,9 @@ def test_a_history_goes_on_with_more_steps() -> None:
     def look(history: History) -> None:
         rates.append(history.optimiser.param_groups[0]["lr"])
 
+    for option in ({"optimiser": history.optimiser}, {"generator": seeded()}):
+        with pytest.raises(ValueError, match="must be left out to resume"):
+            train(ddpm, data(), resume=history, **option)
     longer = dataclasses.replace(QUICK, steps=30)
     options = {"progress": False, "callback": look}
     again = train(ddpm, data(), longer, resume=history, **options)

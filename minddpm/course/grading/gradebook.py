@@ -162,6 +162,23 @@ def _plain(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
+def check(paths: Sequence[str | Path]) -> None:
+    """Refuse files that grades cannot be written to, before the work is done.
+
+    Args:
+        paths: the files.
+
+    Raises:
+        ValueError: if a name does not end in .csv or .json, or is that of a folder.
+        FileNotFoundError: if its folder is not there.
+    """
+    for path in map(Path, paths):
+        if path.suffix.lower() not in (".csv", ".json") or path.is_dir():
+            raise ValueError(f"--out must be a file .csv or .json, got {str(path)!r}")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"--out {path}: its folder is not there; make it")
+
+
 def content(path: str | Path, grades: Sequence[Grade]) -> bytes:
     """Write grades as the name of a file says.
 

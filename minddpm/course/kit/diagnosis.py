@@ -30,7 +30,7 @@ _PACKAGES = {
     "tqdm": "tqdm",
     "safetensors": "safetensors",
 }
-_COLOURS = {"✓": "#1a7f45", "!": "#8a5300", "✗": "#b3261e"}
+_COLOURS = {"✓": "#1a7f45", "~": "#8a5300", "✗": "#b3261e"}
 
 
 class Finding(NamedTuple):
@@ -50,8 +50,8 @@ class Finding(NamedTuple):
 
     @property
     def sign(self) -> str:
-        """✓ for well, ! for well with advice, ✗ for something to mend."""
-        return ("!" if self.cure else "✓") if self.ok else "✗"
+        """✓ for well, ~ for well with advice, ✗ for something to mend."""
+        return ("~" if self.cure else "✓") if self.ok else "✗"
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,7 +129,7 @@ def doctor() -> Diagnosis:
         _look("training", _training, "set MINDDPM_DEVICE=cpu and try again"),
     ]
     room = "set TMPDIR to a folder that you may write to"
-    scratch = _look("temporary files", tempfile.gettempdir, room)
+    scratch = _look("TMPDIR", tempfile.gettempdir, room)
     return Diagnosis((*found, *(() if scratch.ok else (scratch,))))
 
 
@@ -165,7 +165,7 @@ def _python() -> str:
 
 
 def _minddpm() -> str:
-    where = _place(Path(__file__).resolve().parents[1])
+    where = _place(Path(__file__).resolve().parents[2])
     try:
         return f"{metadata.version('minddpm')}, in {where}"
     except metadata.PackageNotFoundError:

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import minddpm
 from minddpm.__main__ import main
 from minddpm.course.kit import cores
 from minddpm.course.kit import diagnosis as module
@@ -73,6 +74,8 @@ def test_all_is_well_here(healthy):
 def test_findings_are_true(healthy):
     found = {finding.name: finding.found for finding in healthy.findings}
     assert found["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    package = os.path.relpath(Path(minddpm.__file__).parent)
+    assert re.search(rf"(in|from) (\./)?{re.escape(package)}$", found["minddpm"])
     assert found["Python"] == "{}.{}.{}".format(*sys.version_info[:3])
     assert found["threads"].startswith(f"{torch.get_num_threads()} used")
     assert found["digits"] == "1,442 pictures of 1×8×8"
@@ -102,7 +105,7 @@ def test_text_and_html_say_the_same():
             "✓ a             1 < 2\n"
             "✗ b             no\n"
             "                → do it\n"
-            "! c             slow\n"
+            "~ c             slow\n"
             "                → a > b\n"
             "✗ 1 to mend: b."
         )
@@ -268,7 +271,7 @@ def test_shared_cores_are_no_fault_but_come_with_advice(
     finding = find("threads")
     assert (finding.ok, finding.found) == (True, found)
     assert cure in finding.cure
-    assert finding.sign == ("!" if cure else "✓")
+    assert finding.sign == ("~" if cure else "✓")
 
 
 def test_a_part_of_a_core(monkeypatch):
@@ -298,7 +301,7 @@ def test_no_room_for_temporary_files(monkeypatch):
         raise FileNotFoundError("No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", nowhere)
-    finding = find("temporary files")
+    finding = find("TMPDIR")
     assert not finding.ok
     assert finding.cure == "set TMPDIR to a folder that you may write to"
 
@@ -345,10 +348,15 @@ def test_wrong_arguments(argv, capsys):
 
 def test_console_that_knows_ascii_only(monkeypatch):
     monkeypatch.setenv("MINDDPM_DEVICE", "abacus")
+    monkeypatch.setattr(cores, "free", lambda: 0.1)
     console = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     monkeypatch.setattr(sys, "stdout", console)
     assert main(["doctor"]) == 1
-    assert b"? 2 to mend: device, training." in console.buffer.getvalue()
+    lines = console.buffer.getvalue().decode().splitlines()
+    signs = {line[2:16].strip(): line[0] for line in lines}
+    said = [signs[name] for name in ("digits", "threads", "training")]
+    assert "?" not in said
+    assert len(set(said)) == 3  # well, advice, to mend: told apart
 
 
 def test_runs_as_a_module():
@@ -362,5 +370,9 @@ def test_runs_as_a_module():
 def test_help_needs_nothing_heavy():
     """The command line itself imports nothing but the standard library."""
     source = Path(sys.modules["minddpm.__main__"].__file__).read_text(encoding="utf-8")
-    top = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
-    assert {node.module for node in top} == {"collections.abc", "importlib"}
+    top = ast.parse(source).body
+    names = {node.module for node in top if isinstance(node, ast.ImportFrom)}
+    names |= {
+        a.name for node in top if isinstance(node, ast.Import) for a in node.names
+    }
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
