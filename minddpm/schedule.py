@@ -97,7 +97,8 @@ class Schedule:
             t = int(fits[1:].logical_not().nonzero()[0]) + 1
             got = f"β_{t} = {beta[t]:g} and ᾱ_{t} = {alpha_bar[t]:.3g}"
             rule = f"give β in [{LEAST:g}, 1) and ᾱ of at least {TINY:.1e}"
-            _validate.fail(names, rule, got, "0 adds no noise, and 1 leaves nothing")
+            cure = "β = 0 adds no noise; fewer steps or smaller betas leave some signal"
+            _validate.fail(names, rule, got, cure)
         rest = 1 - alpha_bar  # rolled by 1, entry t is that of t − 1
         posterior = torch.where(rest > 0, beta * rest.roll(1) / rest, 0.0)
         roots, snr = (alpha_bar.sqrt(), rest.sqrt()), alpha_bar / rest

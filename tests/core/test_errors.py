@@ -79,7 +79,7 @@ BAD_CALLS = {
     "beta zero": (
         lambda: Schedule.from_betas([0.1, 0.0]),
         ValueError,
-        r"betas must give β in \[1e-12, 1\) .*got β_2 = 0 and .*; 0 adds no noise",
+        r"betas must give β in \[1e-12, 1\) .*got β_2 = 0 and .*; β = 0 adds no noise",
     ),
     "beta NaN": (
         lambda: Schedule.from_betas([math.nan]),

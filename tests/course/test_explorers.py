@@ -95,7 +95,9 @@ def test_any_setting_between_will_do(module):
 @each
 def test_every_control_changes_something(module):
     rng = random.Random(3)  # a rescaling by 1000/T does nothing at T = 1000
-    begins = [start(module)] + [anywhere(module, rng) for _ in range(5)]
+    begin, other = start(module), anywhere(module, rng)
+    begins = [begin, other]
+    begins += [bounded(module, begin | {name: other[name]}) for name in other]
 
     def changes(c: Control, begin: Settings) -> bool:
         if needed := getattr(c, "when", None):  # else it is switched off

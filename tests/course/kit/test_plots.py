@@ -16,7 +16,6 @@ from matplotlib.patches import FancyBboxPatch
 from minddpm import Schedule, Step
 from minddpm.course.contents import CHAPTERS, PARTS
 from minddpm.course.kit import plots
-from minddpm.course.kit.plots import curves
 
 GREY = torch.rand(24, 1, 8, 8) * 2 - 1
 RGB = torch.rand(6, 3, 8, 6) * 2 - 1
@@ -597,16 +596,3 @@ def test_shows_exactly_once_in_a_notebook():
         [one],
     ]
     assert notebook.cells[4].outputs[0].data["text/plain"] == "10.0"
-
-
-def test_the_snr_of_a_schedule_is_seen_below_float32():
-    schedule = Schedule.linear(1000, 1e-4, 0.7)
-    ratio = curves.log_snr(schedule)
-    assert ratio.shape == (1001,)
-    assert math.isinf(ratio[0])
-    assert schedule.snr[-1] == 0  # and yet:
-    alpha_bar = math.fsum(math.log10(1 - b) for b in schedule.betas[1:].tolist())
-    assert ratio[-1] == pytest.approx(alpha_bar, rel=1e-9)
-    seen = schedule.snr > 1e-30
-    want = schedule.snr[seen][1:].double().log10().numpy()
-    np.testing.assert_allclose(ratio[seen.numpy()][1:], want, atol=1e-6)

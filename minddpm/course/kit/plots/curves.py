@@ -69,7 +69,7 @@ def plot_schedules(
 
 
 def log_snr(schedule: Schedule) -> np.ndarray:
-    """Return log₁₀ of ᾱ_t / (1−ᾱ_t), also where that is too small for float32.
+    """Return log₁₀ of the signal-to-noise ratio ᾱ_t / (1−ᾱ_t).
 
     Args:
         schedule: the schedule.
@@ -77,9 +77,7 @@ def log_snr(schedule: Schedule) -> np.ndarray:
     Returns:
         (T+1,) float64; entry 0 is infinite.
     """
-    log_alpha_bar = torch.log1p(-schedule.betas.double()).cumsum(0)
-    ratio = log_alpha_bar - (-torch.expm1(log_alpha_bar)).log()
-    return (ratio / math.log(10)).numpy()
+    return schedule.snr.double().log10().numpy()
 
 
 def plot_points(
