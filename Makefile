@@ -54,9 +54,12 @@ lab: $(VENV)/lab-ready
 	    --LabApp.app_settings_dir=tools/lab \
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
-# A file, such as a notebook, is the work of one process: its cells share a kernel.
+# A file, such as a notebook, is the work of one process: its cells share a kernel. The
+# notebooks, which take longest, are first, as pyproject.toml names them.
+SHARED = -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/dev-ready
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 test-%:
 	$(MAKE) test VENV=build/$* PYTHONS="$(or $(PYTHON),$(PYTHON_$*),python$*)" \

@@ -46,7 +46,7 @@ def test_requirements_have_lower_bounds_only():
             assert re.fullmatch(r">=[\d.]+", bound), name
 
 
-PYTEST = "pytest -n 2 --dist loadfile"
+PYTEST = "pytest -n 2 --dist loadfile --no-loadscope-reorder"
 
 FAKE_PYTHON = """#!/bin/sh
 # Answers as Python does in the Makefile's recipes, and writes down what it was asked.

@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from rooms import (
     FINISHED,
     NOTEBOOKS,
+    calls_check,
     each_notebook,
     read,
     shown,
@@ -38,18 +39,26 @@ def test_every_exercise_has_a_check_and_a_solution(path):
     assert len(exercises) >= (3 if full else 1)
 
 
+@pytest.fixture(scope="module")
+def solved() -> NotebookNode:
+    """Run what the answers of a chapter reach, after that of another: one kernel."""
+    nb = nbformat.v4.new_notebook()
+    for path in NOTEBOOKS:
+        nb.cells += touched(nbformat.read(path, as_version=4)).cells
+        nb.cells.append(nbformat.v4.new_code_cell("%reset -f"))
+    tool("build").run(nb, NOTEBOOKS[0].parent)
+    return nb
+
+
 @pytest.mark.slow
-@each_notebook
 @pytest.mark.filterwarnings("default")  # Jupyter's client's are not ours to mend
-def test_solved_it_passes_every_check(path):
-    build = tool("build")
-    handed_out = nbformat.read(path, as_version=4)
-    nb = touched(handed_out)
-    build.run(nb, path.parent)
-    assert not list(build.faults(nb))
-    for exercise in read(handed_out)[0]:
-        report = shown(nb.cells[exercise.check])
-        assert report.startswith("✓ passed"), report
+def test_solved_they_pass_every_check(solved):
+    assert not list(tool("build").faults(solved))
+    reports = [shown(cell) for cell in solved.cells if calls_check(cell)]
+    failed = [report for report in reports if not report.startswith("✓ passed")]
+    assert not failed
+    asked = [len(read(nbformat.read(path, as_version=4))[0]) for path in NOTEBOOKS]
+    assert len(reports) == sum(asked)
 
 
 # --- the reader of notebooks, on small ones -------------------------------------------
