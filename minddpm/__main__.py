@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
-_SPELLED = {"✓": "+", "✗": "!", "○": "o", "·": ".", "×": "x", "−": "-", "…": "..."}
+_SPELLED = {"✓": "+", "✗": "x", "○": "o", "·": ".", "×": "x", "−": "-", "…": "..."}
 _SPELLED |= {"–": "-", "é": "e"}
 
 

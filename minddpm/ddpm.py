@@ -387,7 +387,7 @@ class DDPM(Exact):
             _validate.fail("schedule", f"be nn_model.schedule, {own}", self.schedule)
         x = x_t.to(dtype_of(self.nn_model, x_t))
         answer = self.nn_model(x, c, t.float() / self.n_T, context_mask)
-        return _validate.floats("nn_model's output", answer, x_t.shape).to(x_t)
+        return _validate.floats("nn_model's output", answer, x_t.shape).to(x_t.dtype)
 
 
 def _noise(eps: Tensor | None, x: Tensor, generator: Rng) -> Tensor:

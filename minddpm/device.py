@@ -109,8 +109,10 @@ def dtype_of(network: nn.Module, x: Tensor) -> torch.dtype:
     Returns:
         The dtype.
     """
-    weights = (p.dtype for p in network.parameters() if p.is_floating_point())
-    return next(weights, x.dtype)
+    for weight in network.parameters():
+        if weight.is_floating_point():
+            return weight.dtype
+    return x.dtype
 
 
 @contextmanager

@@ -246,7 +246,7 @@ class UNet(nn.Module):
         x = F.pad(x_t, (0, -width % unit, 0, -height % unit))
         # F.pixel_unshuffle: ONNX exporters up to 2025 mix up the channels of that one
         x = x.unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))
-        x = x.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+        x = x.permute(0, 2, 4, 1, 3, 5).flatten(3).permute(0, 3, 1, 2)  # channels last
         h = self.enter(x.to(dtype_of(self, x_t)))
         skips = []
         for level, block in enumerate(self.downs):

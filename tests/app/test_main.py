@@ -331,8 +331,8 @@ def test_signs_that_a_console_cannot_show_are_told_apart() -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.splitlines()[-1] == "+ ! x - ... ?"
-    assert done.stderr.splitlines()[-1] == "!"
+    assert done.stdout.splitlines()[-1] == "+ x x - ... ?"
+    assert done.stderr.splitlines()[-1] == "x"
 
 
 def test_a_process_ends_with_the_status_and_no_traceback() -> None:
