@@ -163,7 +163,7 @@ def test_what_was_done_and_what_was_not_differ_on_any_console(monkeypatch):
     main(["grade", "x"])
     shown = console.buffer.getvalue().decode("ascii")
     assert re.findall(r"^\S+ +(\S \S \S)  \d of 3", shown, re.MULTILINE) == [
-        *("o ! .", "+ ! .", ". . !", ". . ."),
+        *("o x .", "+ x .", ". . x", ". . ."),
     ]
 
 
