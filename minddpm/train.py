@@ -165,7 +165,7 @@ class History:
             _validate.fail("optimiser", "be of ddpm.parameters()", "other parameters")
         self.ema = EMA(ddpm, config.ema_decay)
         self.queue = torch.empty(0, dtype=torch.int64, device=self.generator.device)
-        self._losses = torch.zeros(config.steps, device=device)
+        self._losses = torch.zeros(config.steps, dtype=torch.float32, device=device)
 
     @property
     def losses(self) -> Tensor:

@@ -383,3 +383,15 @@ def test_an_old_training_with_a_setting_missing_is_refused(
     for read in (minddpm.load, load_checkpoint):
         with pytest.raises(ValueError, match=rf"/b does not fit .*{message}"):
             read(tmp_path / "b")
+
+
+def test_a_checkpoint_of_another_default_dtype_is_taken_up(tmp_path):
+    torch.set_default_dtype(torch.float64)
+    try:
+        ddpm = DDPM(MLP(dim=2, n_feat=8).float(), n_T=10)
+        x0 = torch.zeros(8, 2, dtype=torch.float32)
+        history = train(ddpm, (x0, None), CONFIG, progress=False)
+        save_checkpoint(tmp_path / "state", ddpm, history)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert load_checkpoint(tmp_path / "state")[1].losses.equal(history.losses)
